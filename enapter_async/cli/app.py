@@ -13,7 +13,14 @@ from enapter_async._version import __version__
 from enapter_async.cli.descriptors import check_spare
 from enapter_async.cli.exit_codes import MEANINGS, Exit
 from enapter_async.cli.groups import Nouns, own_first
-from enapter_async.cli.options import TYPED, Settings, connection_options, tell_of_doctor, warn
+from enapter_async.cli.options import (
+    TYPED,
+    Settings,
+    connection_options,
+    is_quiet,
+    tell_of_doctor,
+    warn,
+)
 from enapter_async.cli.streams import OutputError
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
@@ -112,6 +119,12 @@ class _Root(Nouns):
             warn(f"enapter-async: {plain_lines(error)}")
             tell_of_doctor(error)
             ctx.exit(_exit_of(error))
+        except click.UsageError as error:
+            if not is_quiet():
+                raise
+            # In the mail of a cron job, how to use the command is no help.
+            warn(f"enapter-async: {plain_lines(error.format_message())}")
+            ctx.exit(Exit.USAGE)
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
 

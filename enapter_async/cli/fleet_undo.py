@@ -131,9 +131,10 @@ def undo_run(
     back = asyncio.run(work())
     with back.plan as plan:
         _tell_lasting(back)
-        with although_unheard() if yes or output is not None else contextlib.nullcontext():
-            show_plan(plan, as_json=bool(settings.as_json), to_confirm=not yes and output is None)
         changes = plan.counts[Verdict.CHANGE]
+        with although_unheard() if yes or output is not None else contextlib.nullcontext():
+            asks = changes > 0 and not yes and output is None
+            show_plan(plan, as_json=bool(settings.as_json), to_confirm=asks)
         if output is not None:
             plan.write(output, replace=force)
             tell(f"plan: {plain(output)}")

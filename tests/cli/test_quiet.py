@@ -109,6 +109,10 @@ def test_a_quiet_plan_or_undo_shows_only_what_is_wrong(run: Run, leaf: str, tmp_
     assert "nobody (row 3)" in told.stdout
     assert "To be done" not in told.stdout
     assert run("fleet", "apply", str(plan), "-q").stdout == ""
+    asked = run("fleet", "undo", "last", "-q")
+    assert "1 operations: 1 change" in asked.stdout, "a plan is shown where it is to be confirmed"
+    assert asked.stderr.startswith("enapter-async: this undoes 1 changes of run ")
+    assert (asked.exit_code, asked.stderr.count("\n")) == (Exit.USAGE, 1)
     undone = run("fleet", "undo", "last", "-q", "--yes")
     assert (undone.exit_code, undone.stdout, undone.stderr) == (Exit.DONE, "", "")
 
