@@ -2,12 +2,14 @@
 
 import ast
 import html
+import json
 import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -22,6 +24,18 @@ DOCS = ROOT / "docs"
 PLOTS = [DOCS / "images" / f"{name}.svg" for name in ("memory", "throughput", "cpu")]
 """Drawn by `python -m benchmarks.publish`, and shown in the READMEs."""
 DIAGRAMS = [path for path in sorted((DOCS / "images").glob("*.svg")) if path not in PLOTS]
+
+SEARCHED = {
+    "429": "howto/limits",
+    "cron": "howto/unattended",
+    "docker": "howto/unattended",
+    "proxi": "howto/unattended",
+    "notebook": "howto/notebooks",
+    "spreadsheet": "howto/spreadsheets",
+    "fastapi": "howto/testing-web",
+    "csrf": "howto/web",
+}
+"""Words that people search for, and the page that each must find."""
 
 SPHINX = """
 import gc, sys
@@ -56,6 +70,23 @@ def test_the_site_builds_and_holds_every_public_name(tmp_path: Path) -> None:
     for page in tmp_path.rglob("*.html"):
         assert foreign(page.read_text("utf-8")) == [], page.name
     assert_defaults_are_real(tmp_path / "reference")
+    index = (tmp_path / "searchindex.js").read_text().removeprefix("Search.setIndex(")[:-1]
+    for word, wanted in SEARCHED.items():
+        assert wanted in pages_with(word, json.loads(index)), f"{word} does not find {wanted}"
+    home = (tmp_path / "index.html").read_text()
+    assert 'class="only-light"' in home
+    assert 'class="only-dark"' in home
+    assert "copybutton.js" in home
+
+
+def pages_with(word: str, index: Any) -> set[str]:
+    """Return the pages that the site's search finds for a word in its stemmed form."""
+    found: list[int] = []
+    for part in ("terms", "titleterms"):
+        numbers = index[part].get(word, [])
+        found += numbers if isinstance(numbers, list) else [numbers]
+    found += [entry[0] for entry in index["indexentries"].get(word, [])]
+    return {index["docnames"][number] for number in found}
 
 
 def assert_defaults_are_real(reference: Path) -> None:
