@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import attrs
 
+from enapter_async.api.checking import checked
 from enapter_async.api.executor import TimedExecutor
 from enapter_async.api.following import Following, FollowUp
 from enapter_async.api.paging import read_all
@@ -47,6 +48,7 @@ class Commands:
         *,
         site_id: str | None = None,
         wait: timedelta = WAIT,
+        check: bool = False,
     ) -> Execution:
         """Execute a command: create an execution, and read it until it has ended.
 
@@ -58,6 +60,9 @@ class Commands:
         `result`. Raises `AmbiguousOutcomeError` if it ended in TIMEOUT or UNSYNC; and if the answer
         to the creation was lost, with the executions that it may have created in `candidates`.
 
+        With `check`, the device is read first, and `ArgumentError` is raised if its manifest has no
+        such command, or another type or range for an argument, or needs a higher role.
+
         Not safe to repeat: each call that arrives runs the command.
 
         Source: API page, `POST devices/{device_id}/command_executions`.
@@ -65,6 +70,8 @@ class Commands:
         creation = CreateExecution(
             device_id=device_id, site_id=site_id, name=name, arguments=arguments
         )
+        if check:
+            creation, _ = await checked(self._executor, creation)
         execution_id = await self._executor.execute(creation)
         return await self._followed(FollowUp.after(creation, execution_id), wait)
 
@@ -106,11 +113,12 @@ class Commands:
         *,
         site_id: str | None = None,
         ephemeral: bool | Unset = UNSET,
+        check: bool = False,
     ) -> str:
         """Create an execution of a command, and return its id without waiting for its end.
 
-        An `ephemeral` execution is not listed, and the server deletes it after a day; if the
-        answer is lost, no search can find it. Not safe to repeat.
+        `check` is as for `execute`. An `ephemeral` execution is not listed, and the server deletes
+        it after a day; if the answer is lost, no search can find it. Not safe to repeat.
 
         Source: API page, `POST devices/{device_id}/command_executions`.
         """
@@ -121,6 +129,8 @@ class Commands:
             arguments=arguments,
             ephemeral=ephemeral,
         )
+        if check:
+            creation, _ = await checked(self._executor, creation)
         execution_id: str = await self._executor.execute(creation)
         return execution_id
 
@@ -133,25 +143,27 @@ class Commands:
         site_id: str | None = None,
         ephemeral: bool | Unset = UNSET,
         expand_log: bool = False,
+        check: bool = False,
     ) -> Execution:
         """Execute a command with the API's blocking request, which returns once the execution ends.
 
         `execute` does the same with short requests, and loses less when a connection breaks. The
-        answer may take 5 minutes longer than the client's limits allow. Raises as `execute` does.
-        Not safe to repeat.
+        answer may take 5 minutes longer than the client's limits allow. Raises as `execute` does,
+        and `check` is as there. Not safe to repeat.
 
         Source: API page, `POST devices/{device_id}/execute_command`.
         """
-        return await self._executor.execute(
-            ExecuteCommand(
-                device_id=device_id,
-                site_id=site_id,
-                name=name,
-                arguments=arguments,
-                ephemeral=ephemeral,
-                expand_log=expand_log,
-            )
+        command = ExecuteCommand(
+            device_id=device_id,
+            site_id=site_id,
+            name=name,
+            arguments=arguments,
+            ephemeral=ephemeral,
+            expand_log=expand_log,
         )
+        if check:
+            command, _ = await checked(self._executor, command)
+        return await self._executor.execute(command)
 
     async def get(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from enapter_async.api.checking import checked
 from enapter_async.api.executor import Executor
 from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ArgumentError
@@ -25,8 +26,9 @@ class Configuration:
     """The methods for groups of parameters of devices, which a device's manifest declares.
 
     Each executes one operation, and raises the same errors as the methods of `Devices`. The server
-    checks the values of parameters; a plan checks them against the manifest before anything is
-    sent.
+    checks the values of parameters. With `check`, they are checked first, as a plan does: the
+    device is read, and `ArgumentError` is raised if its manifest declares no such parameter,
+    another type or a higher role, or a value as sensitive that is not in `secrets`.
     """
 
     _executor: Executor
@@ -58,6 +60,7 @@ class Configuration:
         secrets: Mapping[str, Any] = {},
         reset: Iterable[str] = (),
         site_id: str | None = None,
+        check: bool = False,
     ) -> ConfigurationValues:
         """Set parameters of a group, reset others to their defaults, and return the whole group.
 
@@ -66,19 +69,20 @@ class Configuration:
 
         Source: API page "Device Configuration", `PATCH devices/{device_id}/configuration/{group}`.
         """
-        return await self._executor.execute(
-            UpdateConfiguration(
-                device_id=device_id,
-                site_id=site_id,
-                group=group,
-                set=set,
-                secrets=_concealed(secrets),
-                reset=reset,
-            )
+        update = UpdateConfiguration(
+            device_id=device_id,
+            site_id=site_id,
+            group=group,
+            set=set,
+            secrets=_concealed(secrets),
+            reset=reset,
         )
+        if check:
+            update, _ = await checked(self._executor, update)
+        return await self._executor.execute(update)
 
     async def reset_all(
-        self, device_id: str, group: str, *, site_id: str | None = None
+        self, device_id: str, group: str, *, site_id: str | None = None, check: bool = False
     ) -> ConfigurationValues:
         """Reset all parameters of a group to their defaults, and return the group.
 
@@ -87,9 +91,10 @@ class Configuration:
         Source: API page "Device Configuration",
         `POST devices/{device_id}/configuration/{group}/reset_all`.
         """
-        return await self._executor.execute(
-            ResetConfiguration(device_id=device_id, site_id=site_id, group=group)
-        )
+        reset = ResetConfiguration(device_id=device_id, site_id=site_id, group=group)
+        if check:
+            reset, _ = await checked(self._executor, reset)
+        return await self._executor.execute(reset)
 
 
 @concealing

@@ -1,17 +1,23 @@
 """`enapter-async commands`: executes commands on single devices, and shows executions."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
+from enapter_async.api.checking import checked
 from enapter_async.api.following import WAIT
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.prompts import confirm
+from enapter_async.client import Client
 from enapter_async.models.commands import ExecutionsOrder
+from enapter_async.models.manifest import Command, Manifest
+from enapter_async.operation import Operation
 from enapter_async.operations.commands import CreateExecution, ExecuteCommand
+from enapter_async.text import plain
 
 
 @click.group("commands", cls=Nouns)
@@ -37,6 +43,7 @@ def command() -> None:
     is_flag=True,
     help="Use the API's blocking request, which is answered when the execution has ended.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask to confirm the command.")
 @through_site
 def execute(
     settings: Settings,
@@ -46,19 +53,66 @@ def execute(
     arguments: str | None,
     wait: float,
     blocking: bool,
+    yes: bool,
     site_id: str | None,
 ) -> None:
     """Execute the command NAME on DEVICE, and follow it until it has ended.
 
+    The device's manifest is read first: its arguments are checked before the command is sent, and
+    you are asked to confirm the command if the manifest demands it.
     The exit code is 1 if the device reports an error, 3 if it did not answer (it may have carried
     out the command), and 4 if the execution has not ended in time. The command is never sent twice.
     """
     what: dict[str, Any] = {"device_id": device, "site_id": site_id, "name": name}
+    kind = ExecuteCommand if blocking else CreateExecution
+    chosen: CreateExecution | ExecuteCommand = kind(**what, arguments=arguments)
+
+    async def check(client: Client) -> Operation[Any]:
+        found, on = await checked(client, chosen)
+        _confirm(Manifest(on.manifest).command(name), yes=yes)
+        return found
+
+    async def wait_for(client: Client) -> Any:
+        return await client.execute(await check(client))
+
     if blocking:
-        waiting = ExecuteCommand(**what, arguments=arguments)
-        show_object(settings, lambda client: client.execute(waiting))
+        show_object(settings, wait_for)
     else:
-        write_object(settings, CreateExecution(**what, arguments=arguments), wait=wait)
+        write_object(settings, check, wait=wait)
+
+
+def _confirm(declared: Command | None, *, yes: bool) -> None:
+    """Ask the user to confirm a command whose manifest demands it, in the manifest's words."""
+    if declared is None or not declared.confirmation:
+        return
+    words = (declared.confirmation.get(field) for field in ("title", "description"))
+    told = " ".join(plain(word) for word in words if isinstance(word, str) and word)
+    confirm(told.rstrip(".") or f"{declared.name} must be confirmed", 1, yes=yes, destroys=False)
+
+
+@command.command("follow")
+@connection_options
+@click.argument("device")
+@click.argument("execution")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=WAIT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to follow the execution.",
+)
+@through_site
+def follow_execution(
+    settings: Settings, *, device: str, execution: str, wait: float, site_id: str | None
+) -> None:
+    """Read an EXECUTION until it has ended; the exit codes are those of `execute`."""
+    show_object(
+        settings,
+        lambda client: client.commands.follow(
+            device, execution, site_id=site_id, wait=timedelta(seconds=wait)
+        ),
+    )
 
 
 @command.command("get")

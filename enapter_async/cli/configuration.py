@@ -1,17 +1,16 @@
 """`enapter-async configuration`: reads and changes the configuration of single devices."""
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
+from enapter_async.api.checking import checked
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import pair_of, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.client import Client
-from enapter_async.errors import ConfigurationError
 from enapter_async.models.configuration import ConfigurationValues
-from enapter_async.models.manifest import Manifest, Parameter, value_of
+from enapter_async.models.manifest import Manifest, Parameter
 from enapter_async.operation import Operation
 from enapter_async.operations.configuration import (
     GetConfiguration,
@@ -90,17 +89,16 @@ def update_configuration(
     texts = dict(pair_of(each, "--set") for each in given)
     places = dict(pair_of(each, "--set-secret") for each in secrets)
 
-    def operation(known: dict[str, Parameter]) -> Operation[Any]:
-        return UpdateConfiguration(
-            device_id=device,
-            site_id=site_id,
-            group=group,
-            set={name: value_of(text, known.get(name)) for name, text in texts.items()},
-            secrets=places,
-            reset=reset,
-        )
-
-    _write(settings, device, site_id, group, operation)
+    update = UpdateConfiguration(
+        device_id=device,
+        site_id=site_id,
+        group=group,
+        set=texts,
+        secrets=places,
+        reset=reset,
+        untyped=True,
+    )
+    _write(settings, update)
 
 
 @command.command("reset-all")
@@ -110,30 +108,17 @@ def update_configuration(
 @through_site
 def reset_configuration(settings: Settings, device: str, group: str, site_id: str | None) -> None:
     """Reset all parameters of a group to their defaults."""
-    _write(
-        settings,
-        device,
-        site_id,
-        group,
-        lambda _: ResetConfiguration(device_id=device, site_id=site_id, group=group),
-    )
+    _write(settings, ResetConfiguration(device_id=device, site_id=site_id, group=group))
 
 
-def _write(
-    settings: Settings,
-    device: str,
-    site_id: str | None,
-    group: str,
-    make: Callable[[dict[str, Parameter]], Operation[Any]],
-) -> None:
-    async def checked(client: Client) -> Operation[Any]:
-        state = await client.devices.get(device, site_id=site_id, expand=["manifest"])
-        operation = make(_parameters(Manifest(state.manifest), group)).prepared(state)
-        if reason := operation.obstacle(state):
-            raise ConfigurationError(reason)
-        return operation
+def _write(settings: Settings, operation: UpdateConfiguration | ResetConfiguration) -> None:
+    """Check the operation against the device's manifest, and carry it out."""
 
-    write_object(settings, checked)
+    async def check(client: Client) -> Operation[Any]:
+        found, _ = await checked(client, operation)
+        return found
+
+    write_object(settings, check)
 
 
 def _parameters(manifest: Manifest, group: str) -> dict[str, Parameter]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from enapter_async.errors import AmbiguousOutcomeError, EnapterError, StillPendingError
 from enapter_async.fleet.outcomes import Report, State
 
 
@@ -52,6 +53,13 @@ def exit_of_state(state: State) -> Exit:
     if state is State.UNKNOWN:
         return Exit.UNKNOWN
     return Exit.STOPPED if state in (State.HELD, State.PENDING) else Exit.FAILED
+
+
+def exit_of_error(error: EnapterError) -> Exit:
+    """Return the exit code of a single call that raised this error."""
+    if isinstance(error, AmbiguousOutcomeError):
+        return Exit.UNKNOWN
+    return Exit.STOPPED if isinstance(error, StillPendingError) else Exit.FAILED
 
 
 def exit_of_report(report: Report) -> Exit:

@@ -19,7 +19,7 @@ import click
 
 from enapter_async.api.following import WAIT
 from enapter_async.cli import completion
-from enapter_async.cli.exit_codes import Exit, exit_of_state
+from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
 from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
@@ -29,7 +29,7 @@ from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhe
 from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError, EnapterError
+from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
 from enapter_async.fleet.private_files import written_whole
@@ -169,8 +169,7 @@ def run_reading(work: Callable[[], Coroutine[Any, Any, Exit | None]]) -> None:
             except EnapterError as error:
                 warn(f"enapter-async: {reason_of(error)}")
                 tell_of_doctor(error)
-                ambiguous = isinstance(error, AmbiguousOutcomeError)
-                return Exit.UNKNOWN if ambiguous else Exit.FAILED
+                return exit_of_error(error)
 
     click.get_current_context().exit(asyncio.run(interruptible()))
 

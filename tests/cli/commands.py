@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "blueprints upload": ("{folder}/pump",),
     "blueprints validate": ("{folder}/pump",),
     "commands execute": ("{device}", "reboot"),
+    "commands follow": ("{device}", "{execution}"),
     "commands get": ("{device}", "{execution}"),
     "commands list": ("{device}",),
     "completion": ("zsh",),

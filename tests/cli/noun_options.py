@@ -69,8 +69,11 @@ NOUN_OPTIONS: Final = (
     ),
     Own(
         "commands execute",
-        ("{device}", "reboot", "--blocking"),
-        {"--blocking": lambda s: s.world.log.arrivals()[-1].path.endswith("/execute_command")},
+        ("{device}", "reboot", "--blocking", "--yes"),
+        {
+            "--blocking": lambda s: s.world.log.arrivals()[-1].path.endswith("/execute_command"),
+            "--yes": lambda s: s.code == 0,
+        },
     ),
     Own(
         "telemetry follow",
@@ -109,6 +112,11 @@ NOUN_OPTIONS: Final = (
     through_site("devices assign-blueprint", "{device}", "bp-2"),
     through_site("devices generate-config", "{device}", "--show"),
     through_site("commands get", "{device}", "{execution}"),
+    Own(
+        "commands follow",
+        ("{device}", "{execution}", "--wait", "0", "--site", "{site}"),
+        {"--wait": lambda s: s.code in (0, 4), "--site": by_site},
+    ),
     Own(
         "commands get",
         ("{device}", "{execution}", "--log", "--json"),

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from enapter_async.cli import prompts
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Behaviour, Commands, Drop, Emulator, World
 from tests.cli.conftest import Run
@@ -49,6 +52,48 @@ def test_each_ending_has_its_exit_code_and_the_device_runs_once(
     assert [line.split("\t")[2:] for line in listed] == [
         [leaf, "reboot", state] for state in ("SUCCESS", "ERROR", "TIMEOUT", "NEW", "SUCCESS")
     ]
+
+
+def test_the_manifest_is_asked_before_anything_is_sent(
+    run: Run, world: World, emulator: Emulator, leaf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.noun(Commands).behave("reboot", Behaviour())
+    world.change(leaf, connectivity="ONLINE")
+    manifest = world.device(leaf).manifest
+    asked = {"severity": "warning", "title": "Restart?", "description": "It stops for a minute."}
+    confirmed = {**manifest["commands"], "reboot": {"confirmation": asked}}
+    world.change(leaf, manifest={**manifest, "commands": confirmed})
+    for arguments, why in (
+        (("fly",), "its manifest has no command 'fly'"),
+        (("set_interval", "--args", '{"seconds": 0}'), "seconds must be at least 1"),
+        (("set_interval", "--blocking"), "set_interval needs the argument 'seconds'"),
+        (("reboot",), "Restart? It stops for a minute: there is no terminal to confirm on"),
+    ):
+        refused = run("commands", "execute", leaf, *arguments)
+        assert (refused.exit_code, why in refused.stderr) == (Exit.USAGE, True), refused.stderr
+    monkeypatch.setattr(prompts, "on_terminal", lambda: True)
+    declined = run("commands", "execute", leaf, "reboot", "--blocking", input="n\n")
+    assert declined.exit_code == Exit.FAILED
+    assert "Restart? It stops for a minute; continue (y/n)?" in declined.stderr
+    assert world.count("create_execution") == 0
+    assert run("commands", "execute", leaf, "reboot", input="y\n").exit_code == Exit.DONE
+    assert run("commands", "execute", leaf, "reboot", "--yes").exit_code == Exit.DONE
+    assert world.count("ran", device_id=leaf) == 2
+
+
+def test_an_execution_that_has_not_ended_is_followed_later(
+    run: Run, world: World, emulator: Emulator, leaf: str
+) -> None:
+    commands = emulator.noun(Commands)
+    commands.behave("reboot", Behaviour(latency=0.4), device_id=leaf)
+    assert run("commands", "execute", leaf, "reboot", "--wait", "0").exit_code == Exit.STOPPED
+    (execution,) = commands.executions(leaf)
+    early = run("commands", "follow", leaf, execution["id"], "--wait", "0")
+    assert early.exit_code == Exit.STOPPED
+    assert "did not end in the given time" in early.stderr
+    late = run("commands", "follow", leaf, execution["id"])
+    assert (late.exit_code, "SUCCESS" in late.stdout) == (Exit.DONE, True)
+    assert world.count("create_execution") == 1
 
 
 def test_wrong_arguments_are_usage(run: Run, world: World, leaf: str) -> None:

@@ -31,6 +31,7 @@ READING = {
     "completion",
     "blueprints get",
     "blueprints validate",
+    "commands follow",
     "commands get",
     "commands list",
     "configuration get",

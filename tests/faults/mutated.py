@@ -50,6 +50,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "_http.wire": "http/test_wire.py http/test_evidence.py http/test_retry_after.py "
     "contract/test_requests.py http/test_false_witnesses.py test_security.py",
     "api": "api/test_devices.py operations/test_devices.py",
+    "api.checking": "api/test_checks.py cli/test_commands.py",
     "api.commands": "api/test_commands.py operations/test_commands.py",
     "api.following": "fleet/test_following.py api/test_commands.py",
     "api.configuration": "operations/test_configuration.py",

@@ -1,0 +1,46 @@
+"""`check=True`: the device's manifest is asked before an operation is sent."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, World
+from enapter_async.errors import ArgumentError
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World.seeded(8, 1, role="OWNER")) as running:
+        yield running
+
+
+async def test_a_check_refuses_before_anything_is_sent(emulator: Emulator) -> None:
+    device = next(each.id for each in emulator.world if each.type == "LUA")
+    async with Client(emulator.token, base_url=emulator.base_url) as client:
+        command, settings = client.commands, client.configuration
+        text = {"seconds": "9"}
+        for call, why in (
+            (command.execute(device, "fly", check=True), "no command 'fly'"),
+            (command.create(device, "set_interval", check=True), "needs the argument 'seconds'"),
+            (
+                command.execute_blocking(device, "set_interval", text, check=True),
+                "seconds must be of type integer, not string",
+            ),
+            (
+                settings.update(device, "network", set={"port": "x"}, check=True),
+                "port must be of type integer, not string",
+            ),
+            (
+                settings.update(device, "network", set={"token": "x"}, check=True),
+                "token is sensitive",
+            ),
+            (settings.reset_all(device, "radio", check=True), "no configuration group 'radio'"),
+        ):
+            with pytest.raises(ArgumentError, match=why):
+                await call
+        assert emulator.world.count() == 0
+        assert {each.method for each in emulator.world.log.arrivals()} == {"GET"}
+        done = await settings.update(device, "network", set={"port": 8502}, check=True)
+        assert dict(done) == {"port": 8502}
+        assert dict(await settings.reset_all(device, "network", check=True)) == {"port": 502}
