@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, Collection, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -142,13 +142,16 @@ class DatabaseJobs:
         if record.token not in (None, token) and not options["accept_new_token"]:
             raise RunRefusedError(f"job {job} was started with another token")
         accept_wave = options["accept_wave"]
-        await self._ask(lambda control: control.go_on(job, options, accept_wave=accept_wave))
+        # An abandoned request must not leave it half done.
+        await asyncio.shield(
+            _unabandoned(self._control.go_on(job, options, accept_wave=accept_wave))
+        )
         return await self.get(job)
 
     async def stop(self, job: str) -> Job:
         """Stop a job on all machines."""
         await self._rows(job)
-        await self._ask(lambda control: control.stop(job, STOPPED_BY_REQUEST))
+        await self._control.stop(job, STOPPED_BY_REQUEST)
         return await self.get(job)
 
     async def get(self, job: str) -> Job:
@@ -157,7 +160,7 @@ class DatabaseJobs:
 
     async def latest(self, limit: int) -> list[Job]:
         """Return the latest jobs, newest first."""
-        records = await self._ask(lambda control: control.latest(limit))
+        records = await self._control.latest(limit)
         return [await self.get(record.name) for record in records]
 
     def journal(self, job: str) -> str:
@@ -224,23 +227,16 @@ class DatabaseJobs:
         Raises:
             RunNotFoundError: there is no such job.
         """
-
-        async def read(control: Control) -> Rows:
-            record = await control.job(job)
-            if record is None:
-                raise RunNotFoundError("there is no such job")
-            waves, partitions = await control.waves(job), await control.partitions(job)
-            return Rows(record=record, waves=waves, partitions=partitions)
-
+        control = self._control
         try:
             Address.parse(self.journal(job))
         except ConfigurationError:
             raise RunNotFoundError("there is no such job") from None
-        return await self._ask(read)
-
-    async def _ask(self, step: Callable[[Control], Coroutine[Any, Any, T]]) -> T:
-        # A request that is abandoned must not cut the connection that all of them share.
-        return await asyncio.shield(_unabandoned(step(self._control)))
+        record = await control.job(job)
+        if record is None:
+            raise RunNotFoundError("there is no such job")
+        waves, partitions = await control.waves(job), await control.partitions(job)
+        return Rows(record=record, waves=waves, partitions=partitions)
 
 
 def _unabandoned(step: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":

@@ -12,9 +12,9 @@ _WORKERS: Final = "distributed/test_open_client.py::"
 BACKENDS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "an abandoned request cuts the connection of all others": Break(
-            "integrations.database_jobs:DatabaseJobs._ask",
-            "await asyncio.shield(_unabandoned(step(self._control)))",
-            "await step(self._control)",
+            "fleet.distributed.uninterrupted:Uninterrupted.execute",
+            "await asyncio.shield(running)",
+            "await running",
             by=f"{_DATABASE}test_an_abandoned_request_disturbs_no_other",
         ),
         "a job that another replica has just resumed is told as over": Break(
