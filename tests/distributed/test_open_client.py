@@ -29,7 +29,8 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield running
 
 
-async def test_an_open_client_is_used_and_stays_open(emulator: Emulator, place: str) -> None:
+async def test_an_open_client_is_used_and_stays_open(emulator: Emulator, tmp_path: Path) -> None:
+    place = tmp_path / "job"
     async with client_for(emulator)() as client:
         job = await submitted(emulator, place, max_rate=100.0)
         async with fleet.Worker(client, place, lease=LEASE) as own:
@@ -81,7 +82,8 @@ async def test_a_job_names_every_worker_that_may_hold_its_configurations(
         assert [each.count("\n") for each in kept] == [len(able) - 1, 1]
 
 
-async def test_a_job_says_why_all_of_its_workers_wait(emulator: Emulator, place: str) -> None:
+async def test_a_job_says_why_all_of_its_workers_wait(emulator: Emulator, database: str) -> None:
+    place = f"{database}#job"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and never listens
         base_url = f"http://127.0.0.1:{closed.getsockname()[1]}"

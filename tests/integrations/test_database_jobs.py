@@ -243,7 +243,7 @@ async def test_a_watch_outlives_a_crash_of_the_database(
     emulator: Emulator, database: str, postgres_server: PostgresServer
 ) -> None:
     emulator.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
-    async with two(emulator, database) as (one, other):
+    async with two(emulator, database) as (one, other), contextlib.AsyncExitStack() as stack:
         job = await one.start(renames(20), settings=JobSettings(concurrency=2))
         told: list[dict[str, Any]] = []
 
@@ -258,11 +258,13 @@ async def test_a_watch_outlives_a_crash_of_the_database(
             await until(lambda: told[-1]["waiting"] == UNREACHABLE)
             with pytest.raises(JournalError):
                 await other.list()
+            late = await stack.enter_async_context(replica(emulator, database))
         finally:
             await asyncio.to_thread(postgres_server.start)
         emulator.faults.clear()
         async with asyncio.timeout(20):
             await watching
+        assert (await late.get(job.id)).phase is Phase.ENDED, "it opened all the same"
     assert (told[-1]["phase"], told[-1]["counts"]["applied"]) == ("ended", 20)
 
 
