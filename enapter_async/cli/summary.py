@@ -101,13 +101,15 @@ def show_report(report: Report, causes: Sequence[Cause] = ()) -> None:
 
 
 def states_table(report: Report) -> Table:
-    """Return a table of the number of operations in each state."""
+    """Return a table of the number of operations in each state that occurred."""
     table = Table(title="Outcomes of the operations", title_justify="left")
     table.add_column("state")
     table.add_column("operations", justify="right")
     table.add_column("meaning", style="dim")
     for state, number in report.counts.items():
-        style = COLOURS[state] if number else "dim"
+        if not number:
+            continue
+        style = COLOURS[state]
         table.add_row(Text(str(state), style), Text(str(number), style), MEANINGS[state])
     table.add_row(Text("total", "bold"), Text(str(report.total), "bold"), "")
     return table

@@ -117,7 +117,7 @@ def _static(data: Mapping[str, Any]) -> str:
     causes = "".join(
         f"<li>{cause['number']:,} {_text(cause['state'])}: "
         f"{_text(cause['message'] or cause['error'] or 'no more is known')}"
-        f" ({', '.join(map(_text, cause['examples']))})</li>"
+        f" ({', '.join(map(_example, cause['examples'], cause['names']))})</li>"
         for cause in sorted(data["causes"], key=lambda each: -each["number"])
     )
     return (
@@ -126,6 +126,10 @@ def _static(data: Mapping[str, Any]) -> str:
         + "<noscript><p>The plots and the table of operations need JavaScript. This page loads "
         "nothing and sends nothing.</p></noscript>"
     )
+
+
+def _example(address: str, name: str) -> str:
+    return _text(f"{name} {address}" if name else address)
 
 
 def _text(value: Any) -> str:
