@@ -10,13 +10,13 @@ from enapter_async.cli.following import follow_objects, shown_time, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import (
-    check_place,
     confirm_deletion,
     list_objects,
     names_in,
     show_object,
     through_site,
     with_new_credentials,
+    write_credentials,
     write_object,
 )
 from enapter_async.cli.options import Settings, connection_options
@@ -176,14 +176,14 @@ def generate_config(
     protocol: str,
     output: str | None,
     show: bool,
+    form: str,
 ) -> None:
     """Generate a new MQTT configuration for a device.
 
     Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
-    check_place(output, show=show)
     operation = GenerateConfig(device_id=device, site_id=site_id, protocol=protocol)
-    write_object(settings, operation, credentials=output, show_secret=show)
+    write_credentials(settings, operation, output=output, show=show, form=form)
 
 
 @command.command("watch")

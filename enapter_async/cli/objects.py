@@ -12,6 +12,7 @@ from collections.abc import (
     Coroutine,
     Iterator,
 )
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -19,6 +20,7 @@ import click
 
 from enapter_async.api.following import WAIT
 from enapter_async.cli import completion
+from enapter_async.cli.env_files import EnvFile, check_unused, env_line
 from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
@@ -46,8 +48,17 @@ through_site = click.option(
 
 
 def with_new_credentials(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a command that generates credentials: `protocol`, `output` and `show`."""
+    """Add the options of a command that generates credentials: see `write_credentials`."""
     for option in (
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(["json", "env"]),
+            default="json",
+            show_default=True,
+            help="Write a line of JSON, or the setting of Enapter's standalone runtime, "
+            "ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, to a new file.",
+        ),
         click.option("--show", is_flag=True, help="Write the configuration to standard output."),
         click.option(
             "-o",
@@ -80,6 +91,24 @@ def check_place(output: str | None, *, show: bool) -> None:
         raise click.UsageError(
             "standard output is closed or discarded, so the credentials need -o FILE"
         )
+
+
+def write_credentials(
+    settings: Settings, operation: Operation[Any], *, output: str | None, show: bool, form: str
+) -> None:
+    """Execute an operation that generates credentials, and write them as the options demand.
+
+    Raises:
+        click.UsageError: nobody would receive them.
+        ConfigurationError: the new file of `--format env` exists already.
+    """
+    check_place(output, show=show)
+    as_env = form == "env"
+    credentials: str | EnvFile | None = output
+    if as_env and output is not None:
+        check_unused([Path(output)])
+        credentials = EnvFile(output)
+    write_object(settings, operation, credentials=credentials, show_secret=show, as_env=as_env)
 
 
 def list_objects(
@@ -178,8 +207,9 @@ def write_object(
     settings: Settings,
     operation: Operation[Any] | Callable[[Client], Awaitable[Operation[Any]]],
     *,
-    credentials: str | None = None,
+    credentials: str | EnvFile | None = None,
     show_secret: bool = False,
+    as_env: bool = False,
     wait: float = WAIT,
 ) -> None:
     """Execute one operation as a run of one, with the same checks and handling of Ctrl-C.
@@ -197,7 +227,7 @@ def write_object(
         with although_unheard():
             secret = _secret_of(outcome) if show_secret else {}
             with _rescued(outcome, secret if credentials is None else {}):
-                _show_outcome(outcome, settings, secret)
+                _show_outcome(outcome, settings, secret, as_env=as_env)
         _tell_outcome(outcome, settings)
         ending = exit_of_state(outcome.state)
         return ending if cut_short is None or ending is Exit.DONE else cut_short
@@ -205,9 +235,13 @@ def write_object(
     click.get_current_context().exit(asyncio.run(work()))
 
 
-def _show_outcome(outcome: Outcome[Any], settings: Settings, secret: dict[str, Any]) -> None:
+def _show_outcome(
+    outcome: Outcome[Any], settings: Settings, secret: dict[str, Any], *, as_env: bool
+) -> None:
     if settings.as_json:
         click.echo(json_line(outcome_row(outcome, with_result=True) | secret))
+    elif as_env and "config" in secret:
+        click.echo(env_line(secret["config"]))
     elif secret:
         click.echo(json_line(secret.get("config", secret)))
     elif _is_shown(outcome) and not settings.quiet:

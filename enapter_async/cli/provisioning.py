@@ -1,6 +1,5 @@
 """`enapter-async provisioning`: creates devices, and writes their settings for a runtime."""
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any, Final
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.env_files import check_unused, env_line
 from enapter_async.cli.groups import Nouns
-from enapter_async.cli.objects import check_place, with_new_credentials, write_object
+from enapter_async.cli.objects import with_new_credentials, write_credentials, write_object
 from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.prompts import force_option
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.operations.arguments import identifier
@@ -22,9 +23,6 @@ from enapter_async.operations.provisioning import (
     ProvisionVucm,
 )
 from enapter_async.text import plain
-
-SETTING: Final = "ENAPTER_STANDALONE_COMMUNICATION_CONFIG"
-"""The environment variable from which Enapter's standalone runtime reads its configuration."""
 
 _Command = Callable[..., Any]
 _site: Final = click.option("--site", "site_id", metavar="ID", help="The new device's site.")
@@ -92,14 +90,14 @@ def ucm(
     protocol: str,
     output: str | None,
     show: bool,
+    form: str,
 ) -> None:
     """Create a hardware UCM called NAME, with a new MQTT configuration.
 
     Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
-    check_place(output, show=show)
     operation = ProvisionUcm(name=name, hardware_id=hardware_id, site_id=site_id, protocol=protocol)
-    write_object(settings, operation, credentials=output, show_secret=show)
+    write_credentials(settings, operation, output=output, show=show, form=form)
 
 
 @command.command("env")
@@ -113,19 +111,22 @@ def ucm(
     shell_complete=completion.files,
     help="Write a file for each device to this folder; each is created with mode 0600.",
 )
-def env(settings: Settings, file: str, output: str) -> None:
+@force_option
+def env(settings: Settings, file: str, output: str, *, force: bool) -> None:
     """Write the newest configurations in FILE as settings of Enapter's standalone runtime.
 
     FILE is a credentials file. Each device gets a file DEVICE.env with the one line
     ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, for `docker run --env-file` or systemd. Nothing is
-    sent, and an existing file is an error.
+    sent.
     """
-    folder = Path(output)
-    folder.mkdir(mode=0o700, exist_ok=True)
     newest = _newest(Path(file))
-    for device, config in newest.items():
-        with written_whole(folder / f"{device}.env", new=True) as written:
-            written.write(f"{SETTING}={_blob(config)}\n")
+    folder = Path(output)
+    files = {folder / f"{device}.env": config for device, config in newest.items()}
+    check_unused(files, force=force)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path, config in files.items():
+        with written_whole(path, new=not force) as written:
+            written.write(env_line(config) + "\n")
     if settings.as_json:
         click.echo(json.dumps({"folder": output, "devices": list(newest)}))
     else:
@@ -156,7 +157,3 @@ def _newest(file: Path) -> dict[str, Mapping[str, Any]]:
             raise ConfigurationError(f"{file}: line {number}: {problem}") from None
         found[device] = row["config"]
     return found
-
-
-def _blob(config: Mapping[str, Any]) -> str:
-    return base64.b64encode(json.dumps(config).encode()).decode()

@@ -72,7 +72,7 @@ NOUN_OPTIONS: Final = (
         ("{device}", "reboot", "--blocking", "--yes"),
         {
             "--blocking": lambda s: s.world.log.arrivals()[-1].path.endswith("/execute_command"),
-            "--yes": lambda s: s.code == 0,
+            "--yes": lambda s: s.code != 2,
         },
     ),
     Own(
@@ -219,6 +219,16 @@ NOUN_OPTIONS: Final = (
             "--output": lambda s: json.loads(s.file("ucm.jsonl"))["config"] == s.rows()[0],
             "--show": lambda s: "mqtt_credentials" in s.rows()[0],
         },
+    ),
+    Own(
+        "provisioning ucm",
+        ("New", "--hardware-id", "A2", "--site", "{site}", "--show", "--format", "env"),
+        {"--format": lambda s: s.out.startswith("ENAPTER_STANDALONE_")},
+    ),
+    Own(
+        "devices generate-config",
+        ("{device}", "--show", "--format", "env"),
+        {"--format": lambda s: s.out.startswith("ENAPTER_STANDALONE_")},
     ),
     Own(
         "provisioning env",

@@ -50,9 +50,32 @@ def test_credentials_become_settings_of_the_official_runtime(
         read = standalone.CommunicationConfig.from_env({name: blob})
         assert read.hardware_id == row["config"]["hardware_id"]
         assert read.mqtt_api_config.host == row["config"]["mqtt_host"]
-    assert run("provisioning", "env", str(kept), "-o", str(folder)).exit_code == Exit.USAGE
+    again = run("provisioning", "env", str(kept), "-o", str(folder))
+    assert again.exit_code == Exit.USAGE
+    assert f"{folder}/{rows[0]['device_id']}.env and 1 others already exist" in again.stderr
+    assert run("provisioning", "env", str(kept), "-o", str(folder), "--force").exit_code == 0
     kept.write_text('{"device_id": "a", "raw": "SECRET"}\n', "utf-8")
     refused = run("provisioning", "env", str(kept), "-o", str(folder))
     assert refused.exit_code == Exit.USAGE
     assert "line 1: its configuration could not be read" in refused.stderr
     assert "SECRET" not in refused.output
+
+
+def test_a_new_configuration_may_be_written_as_a_setting(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    site, file = world.sites[0].id, tmp_path / "one.env"
+    made = ("provisioning", "ucm", "U", "--hardware-id", "A00", "--site", site, "--protocol")
+    done = run(*made, "MQTT", "--format", "env", "-o", str(file), "--show")
+    assert done.exit_code == Exit.DONE, done.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text("utf-8") == done.stdout
+    name, _, blob = done.stdout.rstrip("\n").partition("=")
+    assert standalone.CommunicationConfig.from_env({name: blob}).hardware_id == "A00"
+    again = run(*made, "MQTT", "--format", "env", "-o", str(file))
+    assert again.exit_code == Exit.USAGE
+    assert f"{file} already exists" in again.stderr
+    assert world.count("generate_config") == 1, "it was refused before anything was sent"
+    device = next(each for each in world if each.hardware_id == "A00")
+    shown = run("devices", "generate-config", device.id, "--format", "env", "--show")
+    assert shown.stdout.startswith(f"{name}=")

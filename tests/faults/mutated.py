@@ -75,6 +75,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "cli.rehearse": "cli/test_reporting.py cli/test_options.py",
     "cli.run_options": "cli/test_staging.py cli/test_options.py",
     "cli.configuration": "cli/test_devices.py cli/test_planning.py",
+    "cli.env_files": "cli/test_provisioning.py",
     "cli.fleet_drift": "fleet/test_desired.py cli/test_planning.py",
     "cli.objects": "cli/test_devices.py cli/test_listing.py",
     "cli.provisioning": "cli/test_provisioning.py",
