@@ -241,7 +241,7 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
             with contextlib.closing(read_journal(job)) as journal:
                 show_report(report, () if report.ok else causes_in(journal))
     if status.stopped is not None:
-        tell(f"to continue: enapter-async fleet resume {_quoted(job.place)}")
+        tell(f"to continue: {resume_command(job)}")
     place = place_of(job.address)
     if isinstance(place, Folder):
         with contextlib.closing(read_journal(job)) as journal:
@@ -266,6 +266,11 @@ def _progress(status: JobStatus) -> str:
         f"{status.done} of {status.total} done, {status.finished} of {status.partitions} "
         f"partitions finished, {status.at_work} in progress{by}{wave}{waits}"
     )
+
+
+def resume_command(job: Job) -> str:
+    """Return the command that continues a job."""
+    return f"enapter-async fleet resume {_quoted(job.place)}"
 
 
 def _quoted(place: str) -> str:
@@ -309,7 +314,7 @@ def show_status(settings: Settings, job: Job) -> Exit:
         if status.stopped is not None:
             lines = [f"stopped: {plain(status.stopped)}"]
             if not status.ended:
-                lines.append(f"to continue: enapter-async fleet resume {_quoted(job.place)}")
+                lines.append(f"to continue: {resume_command(job)}")
             for line in lines:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         for file in status.credentials:
@@ -350,10 +355,7 @@ def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
             f"job {job.name} starts nothing more; {status.at_work} partitions are still in progress"
         )
     else:
-        tell(
-            f"job {job.name} has stopped; to continue: "
-            f"enapter-async fleet resume {_quoted(job.place)}"
-        )
+        tell(f"job {job.name} has stopped; to continue: {resume_command(job)}")
     return Exit.STOPPED if status.running else Exit.DONE
 
 

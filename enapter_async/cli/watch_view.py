@@ -27,10 +27,11 @@ from enapter_async.models.logs import LogRecord
 from enapter_async.text import plain
 
 NARROW: Final = 60
-"""Below this many columns, an operation that was not done and a log take two lines each."""
+"""Below this many columns, an entry takes three lines, so that its id stays whole."""
 BAR: Final = 40
-DEVICES_SHOWN: Final = 4
-_BEGINNING: Final = 8
+SHOWN: Final = 4
+SHOWN_NARROW: Final = 2
+"""How many entries of each kind are shown."""
 _STATES_OF_DEVICES: Final = {"online": "green", "offline": "red"}
 _SEVERITIES: Final = {"ERROR": "red", "WARNING": "yellow"}
 
@@ -109,6 +110,8 @@ class _Lines:
             told.append(f"devices {_summary(devices).plain}")
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         click.echo(f"{now} {'; '.join(told)}")
+        for line in _next(look):
+            click.echo(line)
 
 
 class _Drawn:
@@ -128,7 +131,7 @@ class _Drawn:
 
 
 def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console) -> Group:
-    """Return a look as it is drawn on a terminal: at most one screen, in lines that are cut."""
+    """Return a look as it is drawn on a terminal; ids are whole, other lines may be cut."""
     width = console.width
     parts: list[RenderableType] = [
         _line(Text(look.title, "bold")),
@@ -138,14 +141,15 @@ def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console
     ]
     if look.troubles:
         parts += [Text(), Text("Not done, the latest first", "bold")]
-        for each in look.troubles:
-            colour = COLOURS[each.outcome.state]
-            head = Text(f"{each.outcome.state} {_short(_name(each), width)}", colour)
-            parts += _entry(_clock(each.at_ms), head, _why(each), width)
+        for each in look.troubles[: _shown(width)]:
+            state = each.outcome.state
+            head = (_clock(each.at_ms), str(state), _name(each))
+            parts += _entry(head, _why(each), COLOURS[state], width)
     if unread:
         parts += [Text(), Text(f"The devices are not shown: {unread}", "dim")]
     elif devices is not None:
         parts += [Text(), *_of_devices(devices, width)]
+    parts += [Text(each, overflow="fold") for each in _next(look)]
     return Group(*parts)
 
 
@@ -192,24 +196,30 @@ def _facts(look: Look) -> Iterator[str]:
         yield f"stopped: {look.stopped}"
 
 
+def _next(look: Look) -> Iterator[str]:
+    """Yield the commands that continue a run that has ended, whole, so that they can be copied."""
+    for words, command in look.ways_on:
+        yield f"{words}: {command}"
+
+
 def _of_devices(devices: DevicesLook, width: int) -> Iterator[RenderableType]:
     yield Text("Devices ", "bold").append_text(_summary(devices))
     if devices.problem:
         yield Text(f"some could not be read: {devices.problem}", "yellow")
     remarkable = [each for each in devices.devices if each.alerts or each.state != "online"]
-    for each in remarkable[:DEVICES_SHOWN]:
-        text = Text(f"  {_short(plain(each.name), width)} ")
-        text.append(each.state, _STATES_OF_DEVICES.get(each.state, "yellow"))
-        yield _line(text.append(f" {', '.join(map(plain, each.alerts or ()))}", "yellow"))
-    if len(remarkable) > DEVICES_SHOWN:
-        yield _line(Text(f"  and {len(remarkable) - DEVICES_SHOWN} more", "dim"))
+    for each in remarkable[: _shown(width)]:
+        alerts = ", ".join(map(plain, each.alerts or ()))
+        colour = _STATES_OF_DEVICES.get(each.state, "yellow")
+        yield from _entry(("", each.state, plain(each.name)), alerts, colour, width)
+    if len(remarkable) > _shown(width):
+        yield _line(Text(f"  and {len(remarkable) - _shown(width)} more", "dim"))
     if devices.logs:
         yield Text()
         yield Text("Latest logs of what was not done", "bold")
-        for name, log in devices.logs:
-            style = _SEVERITIES.get(str(log.severity), "")
-            head = Text(f"{_short(plain(name), width)} {plain(log.severity or '')}", style)
-            yield from _entry(_log_clock(log), head, plain(log.message), width)
+        for name, log in devices.logs[: _shown(width)]:
+            colour = _SEVERITIES.get(str(log.severity), "")
+            head = (_log_clock(log), plain(log.severity or ""), plain(name))
+            yield from _entry(head, plain(log.message), colour, width)
 
 
 def _summary(devices: DevicesLook) -> Text:
@@ -223,13 +233,21 @@ def _summary(devices: DevicesLook) -> Text:
     return of.append(f"; alerts: {alerts}" if alerts else "")
 
 
-def _entry(clock: str, head: Text, rest: str, width: int) -> Iterator[Text]:
-    first = Text(f"  {clock} ", "dim").append_text(head)
-    if width < NARROW:
-        yield _line(first)
+def _shown(width: int) -> int:
+    return SHOWN_NARROW if width < NARROW else SHOWN
+
+
+def _entry(head: tuple[str, str, str], rest: str, colour: str, width: int) -> Iterator[Text]:
+    """Yield the lines of an entry: its time, a word, a name, and what more is known."""
+    time, word, name = head
+    first = Text("  ").append(f"{time} " if time else "", "dim").append(word, colour)
+    if width >= NARROW:
+        yield _line(first.append(f" {name}").append(f": {rest}" if rest else ""))
+        return
+    yield _line(first)
+    yield Text(f"  {name}", overflow="fold")
+    if rest:
         yield _line(Text(f"    {rest}"))
-    else:
-        yield _line(first.append(f": {rest}", ""))
 
 
 def _line(text: Text) -> Text:
@@ -240,11 +258,6 @@ def _line(text: Text) -> Text:
 def _name(trouble: Trouble) -> str:
     target = trouble.outcome.operation.target()
     return plain(target.name or target.word)
-
-
-def _short(name: str, width: int) -> str:
-    """Return a name, or the beginning of a long one where there is little room."""
-    return f"{name[:_BEGINNING]}…" if width < NARROW and len(name) > 2 * _BEGINNING else name
 
 
 def _why(trouble: Trouble) -> str:

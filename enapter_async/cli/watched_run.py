@@ -10,9 +10,10 @@ from typing import Any, Final, Protocol
 import attrs
 
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.fleet_jobs import exit_of_job, status_row
+from enapter_async.cli.fleet_jobs import exit_of_job, resume_command, status_row
 from enapter_async.cli.fleet_status import exit_of_run, row_of_run
 from enapter_async.cli.places import Place
+from enapter_async.cli.runner import commands_on
 from enapter_async.fleet.distributed.job import Job, JobStatus
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.outcomes import State
@@ -35,7 +36,8 @@ class Look:
 
     `row` is its status as `fleet status --json` writes it, and `ending` the exit code of that
     command. `counts` has no operations that are in flight or waiting. `wave` of `waves` counts from
-    1. `rate` is how many operations ended per second lately; None if that is not known yet.
+    1. `ways_on` are the next steps once it has ended, each with its command. `rate` is how many
+    operations ended per second lately; None if that is not known yet.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Look:
     pace: str = ""
     workers: tuple[str, ...] = ()
     stopped: str = ""
+    ways_on: tuple[tuple[str, str], ...] = ()
     troubles: tuple[Trouble, ...] = ()
     rate: float | None = None
 
@@ -106,6 +109,7 @@ class WatchedRun:
             wave=status.wave,
             waves=status.waves,
             pace=plain(str(pace)) if is_limited else "",
+            ways_on=tuple(commands_on(self._place, status)),
             troubles=self._troubles.of(status.counts),
         )
 
@@ -142,8 +146,13 @@ class WatchedJob:
             waves=status.waves,
             workers=tuple(map(plain, status.workers)),
             stopped=plain(status.stopped or ""),
+            ways_on=_ways_on(self._job) if status.over and not status.ended else (),
             troubles=troubles,
         )
+
+
+def _ways_on(job: Job) -> tuple[tuple[str, str], ...]:
+    return (("to continue", resume_command(job)),)
 
 
 class _Troubles:
