@@ -19,6 +19,7 @@ from aiohttp.client_reqrep import ClientRequest
 from multidict import istr
 from yarl import URL
 
+from enapter_async._http.fence import MAY_SEND
 from enapter_async._http.lines import Line, Lines
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
@@ -137,6 +138,12 @@ class DirectTransport:
             if isinstance(connected, Failure):
                 return connected
             line = connected
+            may_send = MAY_SEND.get()
+            if may_send is not None and not may_send():
+                self._lines.rest(line)
+                return not_sent(
+                    TransportError("its run was taken over, or may have been"), "Fenced"
+                )
             now = self._loop.time()
         lines, protocol = self._lines, line.protocol
         # A new parser each time: data that an old one started to read belongs to no request.

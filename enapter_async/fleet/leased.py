@@ -1,6 +1,7 @@
 """Attempts of a run that another session can take over: none starts once that may have happened."""
 
 from enapter_async._http.call import AttemptObserver
+from enapter_async._http.fence import MAY_SEND
 from enapter_async.errors import Attempt
 from enapter_async.fleet.journal.store import Lease
 
@@ -9,7 +10,8 @@ class LeasedAttempts:
     """Observes one call for another observer, and lets attempts start only under the lease.
 
     A process that was suspended, or that lost its database, finds its lease expired when it
-    continues: by then, another session may be sending its operations.
+    continues: by then, another session may be sending its operations. An attempt that waited for a
+    new connection is therefore refused before its first byte (by the client's own transport).
     """
 
     __slots__ = ("_lease", "_observer")
@@ -17,6 +19,7 @@ class LeasedAttempts:
     def __init__(self, lease: Lease, observer: AttemptObserver) -> None:
         self._lease = lease
         self._observer = observer
+        MAY_SEND.set(lease.is_certain)
 
     def may_begin(self) -> bool:
         """Return whether an attempt may start at once."""

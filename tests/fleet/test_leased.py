@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 import attrs
+import pytest
 
-from enapter_async.errors import Attempt
+from enapter_async import Client, UpdateDevice
+from enapter_async._http.call import CallRecord
+from enapter_async.errors import Attempt, TransportError
+from enapter_async.fleet.errors import TakenOverError
 from enapter_async.fleet.leased import LeasedAttempts
+from tests.support.server import FaultServer
 
 
 @attrs.define
@@ -53,3 +58,50 @@ async def test_an_attempt_begins_only_while_the_lease_is_certain() -> None:
     await waiting
     assert observer.may_begin()
     assert door.waits == 0
+
+
+@attrs.define
+class EndingLease(StubLease):
+    """A lease that is lost after it was asked once more than `times`."""
+
+    times: int = 0
+    taken: bool = False
+
+    def is_certain(self) -> bool:
+        self.times -= 1
+        return self.times >= 0
+
+    async def until_certain(self) -> None:
+        if self.taken:
+            raise TakenOverError("taken over by another session")
+
+
+@attrs.define
+class Noting(OpenDoor):
+    """Notes how attempts failed."""
+
+    failures: list[str] = attrs.field(factory=list)
+
+    def passed(self) -> None:
+        pass
+
+    def failed(self, attempt: Attempt) -> None:
+        self.failures.append(attempt.error_type)
+
+
+async def test_nothing_is_sent_if_the_lease_ends_while_a_connection_is_made(
+    server: FaultServer,
+) -> None:
+    operation, lease, door = UpdateDevice(device_id="dev-1", name="New"), EndingLease(), Noting()
+    async with Client("t", base_url=server.base_url) as client:
+        lease.times, lease.taken = 1, True  # certain before the connection, and not after it
+        record = CallRecord(observer=LeasedAttempts(lease, door))
+        with pytest.raises((TakenOverError, TransportError)):
+            await client.call(operation, record=record)
+        assert door.failures == ["Fenced"]
+        assert server.seen == []
+        lease.times = 100
+        record = CallRecord(observer=LeasedAttempts(lease, door))
+        await client.call(operation, record=record)
+    assert server.seen == ["PATCH"]
+    assert len(server.connections) == 1, "the connection was kept"
