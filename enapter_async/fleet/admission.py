@@ -19,6 +19,7 @@ from enapter_async.errors import (
 )
 from enapter_async.fleet.obstacles import Obstacles
 from enapter_async.fleet.waits import Reason, Wait
+from enapter_async.limits.wake_up import WakeUp
 from enapter_async.operation import Operation, Repeat
 
 TOLD_FROM: Final = 0.5
@@ -53,8 +54,7 @@ class Admission:
         """Operations in flight that wait for their next attempt."""
         self.new: deque[_Place] = deque()
         """Operations that wait for their first attempt."""
-        self._sleeper: asyncio.Task[None] | None = None
-        self._wakes_at = 0.0
+        self._wake_up = WakeUp(clock, self.turn)
         self._probe: asyncio.Task[None] | None = None
         self.told: Reason | None = None
         """The reason for the current wait, if it was reported."""
@@ -124,10 +124,10 @@ class Admission:
 
     async def close(self) -> None:
         """Cancel the timer and the bare probe."""
-        tasks = [task for task in (self._sleeper, self._probe) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._wake_up.close()
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
 
     def _blocked(self) -> Wait | None:
         return self._obstacles.to_repeat() if self.again else self._obstacles.to_begin()
@@ -185,20 +185,7 @@ class Admission:
         if until is None:
             return  # `turn` will be called when an attempt ends
         gives_up_at = self._obstacles.gives_up_at
-        wakes_at = until if gives_up_at is None else min(until, gives_up_at)
-        if self._sleeper is not None and not self._sleeper.done():
-            if self._wakes_at <= wakes_at:
-                return
-            self._sleeper.cancel()
-        self._wakes_at = wakes_at
-        self._sleeper = asyncio.get_running_loop().create_task(
-            self._sleep(wakes_at - self._clock.monotonic())
-        )
-
-    async def _sleep(self, seconds: float) -> None:
-        await self._clock.sleep(max(0.0, seconds))
-        self._sleeper = None
-        self.turn()
+        self._wake_up.at(until if gives_up_at is None else min(until, gives_up_at))
 
     def _tell(self, wait: Wait | None) -> None:
         if wait is not None and wait.until is not None:

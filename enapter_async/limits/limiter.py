@@ -5,7 +5,6 @@ arrival, but a refused call returns to the front, because it has waited already.
 """
 
 import asyncio
-import contextlib
 import math
 from collections import deque
 from collections.abc import Callable
@@ -14,10 +13,9 @@ from typing import Final, Protocol
 from enapter_async.clock import Clock
 from enapter_async.limits.cohorts import Cohort
 from enapter_async.limits.controller import Controller
-from enapter_async.limits.pace import Pace
+from enapter_async.limits.pace import OnChange, Pace, PaceWatchers
 from enapter_async.limits.pacing import Pacing
-
-OnChange = Callable[[Pace], None]
+from enapter_async.limits.wake_up import WakeUp
 
 Permit = Cohort
 """The permit of an attempt in flight; only the limiter that granted it uses its contents."""
@@ -78,15 +76,13 @@ class AdaptiveLimiter:
     """A client's own limiter: a line in front of a `Controller`."""
 
     def __init__(self, pacing: Pacing, clock: Clock) -> None:
-        self._clock = clock
         self._monotonic = clock.monotonic
         self._controller = Controller(
             max_in_flight=pacing.max_in_flight, max_rate=pacing.max_rate, uniform=clock.uniform
         )
         self._line: deque[asyncio.Future[Permit]] = deque()
-        self._sleeper: asyncio.Task[None] | None = None
-        self._wakes_at = math.inf
-        self._watchers: list[OnChange] = []
+        self._wake_up = WakeUp(clock, self._serve)
+        self._watchers = PaceWatchers(self.pace)
         self._told_epoch = self._controller.epoch
 
     @property
@@ -148,18 +144,14 @@ class AdaptiveLimiter:
 
     def watch(self, on_change: OnChange) -> Callable[[], None]:
         """Call `on_change` with each new pace; return a function that stops this."""
-        self._watchers.append(on_change)
-        return lambda: self._watchers.remove(on_change)
+        return self._watchers.add(on_change)
 
     def _ended(self) -> None:
         if self._line:
             self._serve()
         if self._told_epoch != self._controller.epoch:
             self._told_epoch = self._controller.epoch
-            if self._watchers:
-                pace = self.pace()
-                for on_change in tuple(self._watchers):
-                    on_change(pace)
+            self._watchers.tell()
 
     def _serve(self) -> None:
         """Grant the permits that are possible now, and schedule a wake-up for the next one."""
@@ -171,30 +163,12 @@ class AdaptiveLimiter:
             now = self._monotonic()
             opens_at = self._controller.opens_at(now)
             if opens_at > now:
-                self._wake_at(opens_at)
+                if opens_at < math.inf:
+                    self._wake_up.at(opens_at)
                 return
             line.popleft().set_result(self._controller.begin(now))
-        self._wake_at(math.inf)
-
-    def _wake_at(self, opens_at: float) -> None:
-        sleeper = self._sleeper
-        if sleeper is not None and (self._wakes_at > opens_at or not self._line):
-            self._sleeper = None
-            sleeper.cancel()
-        if self._sleeper is None and opens_at < math.inf:
-            self._wakes_at = opens_at
-            self._sleeper = asyncio.get_running_loop().create_task(self._sleep())
-
-    async def _sleep(self) -> None:
-        while (seconds := self._wakes_at - self._monotonic()) > 0:
-            await self._clock.sleep(seconds)
-        self._sleeper = None
-        self._serve()
+        self._wake_up.cancel()
 
     async def close(self) -> None:
         """Stop the pending wake-up; called when the client is closed."""
-        sleeper, self._sleeper = self._sleeper, None
-        if sleeper is not None:
-            sleeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sleeper
+        await self._wake_up.close()

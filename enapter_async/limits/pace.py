@@ -1,6 +1,7 @@
 """What a limiter currently allows and why, in a form for people and programs."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -58,3 +59,26 @@ class RecentRefusals:
         """Return how many attempts were refused, and how many ended."""
         recent = [each for each in self._counts if each[0] >= now - REMEMBERED_S]
         return sum(refused for _, refused, _ in recent), sum(ended for _, _, ended in recent)
+
+
+OnChange = Callable[[Pace], None]
+
+
+class PaceWatchers:
+    """Those that receive each new pace of a limiter."""
+
+    def __init__(self, pace: Callable[[], Pace]) -> None:
+        self._pace = pace
+        self._watchers: list[OnChange] = []
+
+    def add(self, on_change: OnChange) -> Callable[[], None]:
+        """Call `on_change` with each new pace; return a function that stops this."""
+        self._watchers.append(on_change)
+        return lambda: self._watchers.remove(on_change)
+
+    def tell(self) -> None:
+        """Pass the pace to all, because it has changed."""
+        if self._watchers:
+            pace = self._pace()
+            for on_change in tuple(self._watchers):
+                on_change(pace)

@@ -17,9 +17,10 @@ import attrs
 
 from enapter_async.clock import Clock
 from enapter_async.errors import TransportError
-from enapter_async.limits.limiter import AdaptiveLimiter, OnChange, Permit
-from enapter_async.limits.pace import Pace
+from enapter_async.limits.limiter import AdaptiveLimiter, Permit
+from enapter_async.limits.pace import OnChange, Pace, PaceWatchers
 from enapter_async.limits.pacing import Pacing
+from enapter_async.limits.wake_up import WakeUp
 
 HORIZON_S: Final = 0.5
 """How far ahead slots may be reserved; a process that needs later slots must ask again."""
@@ -113,8 +114,7 @@ class SharedLimiter:
         self._line: deque[asyncio.Future[float | None]] = deque()
         self._held: deque[float] = deque()
         """When each reserved but unused slot starts."""
-        self._sleeper: asyncio.Task[None] | None = None
-        self._wakes_at = math.inf
+        self._wake_up = WakeUp(clock, self._serve)
         self._reserving: asyncio.Task[None] | None = None
         self._pausing: asyncio.Task[None] | None = None
         self._asks_at = 0.0
@@ -123,8 +123,8 @@ class SharedLimiter:
         self._away = ""
         self._away_since = 0.0
         self._failures = 0
-        self._watchers: list[OnChange] = []
-        self._unwatch = self._own.watch(lambda _: self._changed())
+        self._watchers = PaceWatchers(self.pace)
+        self._unwatch = self._own.watch(lambda _: self._watchers.tell())
         self.lost_slots = 0
         """How many reserved slots passed without being used."""
 
@@ -138,12 +138,13 @@ class SharedLimiter:
 
     async def close(self) -> None:
         """Cancel pending waits, and close the slots; safe to repeat."""
-        tasks = [each for each in (self._sleeper, self._reserving, self._pausing) if each]
-        self._sleeper = self._reserving = self._pausing = None
+        tasks = [each for each in (self._reserving, self._pausing) if each]
+        self._reserving = self._pausing = None
         for task in tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self._wake_up.close()
         unwatch, self._unwatch = self._unwatch, _nothing
         unwatch()
         if not self._own_is_given:
@@ -235,14 +236,7 @@ class SharedLimiter:
 
     def watch(self, on_change: OnChange) -> Callable[[], None]:
         """Call `on_change` with each new pace; return a function that stops this."""
-        self._watchers.append(on_change)
-        return lambda: self._watchers.remove(on_change)
-
-    def _changed(self) -> None:
-        if self._watchers:
-            pace = self.pace()
-            for on_change in tuple(self._watchers):
-                on_change(pace)
+        return self._watchers.add(on_change)
 
     # The line, and the slots for it.
 
@@ -264,7 +258,7 @@ class SharedLimiter:
             if not place.done():
                 place.set_result(held.popleft())
         if not line:
-            self._wake_at(math.inf)
+            self._wake_up.cancel()
             return
         wakes_at = held[0] if held else math.inf
         if len(line) > len(held) and self._reserving is None:
@@ -273,7 +267,8 @@ class SharedLimiter:
                 self._reserving = asyncio.get_running_loop().create_task(self._reserve())
             else:
                 wakes_at = min(wakes_at, asks_at)
-        self._wake_at(wakes_at)
+        if wakes_at < math.inf:
+            self._wake_up.at(wakes_at)
 
     async def _reserve(self) -> None:
         asked = self._monotonic()
@@ -306,12 +301,12 @@ class SharedLimiter:
             first = now + grant.begins_in
             self._held.extend(first + number * grant.spacing for number in range(grant.number))
         if came_back:
-            self._changed()
+            self._watchers.tell()
 
     def _pause_here(self, now: float, seconds: float) -> None:
         self._paused_until = self._asks_at = now + seconds
         self._held.clear()
-        self._changed()
+        self._watchers.tell()
 
     async def _tell_pause(self) -> None:
         try:
@@ -336,19 +331,4 @@ class SharedLimiter:
                     place.set_exception(TransportError(f"{self._away}; nothing was sent"))
             self._line.clear()
         if changed:
-            self._changed()
-
-    def _wake_at(self, wakes_at: float) -> None:
-        sleeper = self._sleeper
-        if sleeper is not None and (self._wakes_at > wakes_at or not self._line):
-            self._sleeper = None
-            sleeper.cancel()
-        if self._sleeper is None and wakes_at < math.inf:
-            self._wakes_at = wakes_at
-            self._sleeper = asyncio.get_running_loop().create_task(self._sleep())
-
-    async def _sleep(self) -> None:
-        while (seconds := self._wakes_at - self._monotonic()) > 0:
-            await self._clock.sleep(seconds)
-        self._sleeper = None
-        self._serve()
+            self._watchers.tell()
