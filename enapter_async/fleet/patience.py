@@ -77,12 +77,12 @@ class PatientReads:
         since = self._since = now if self._since is None else self._since
         if now + seconds - since > self._max_pause:
             raise PausedTooLongError(
-                f"nothing got through for {minutes(self._max_pause)}: {error}"
+                f"nothing got through for {minutes(self._max_pause)}: {_why(error)}"
             ) from error
         if first:
             refused = isinstance(error, RateLimitedError)
             reason = Reason.THROTTLED if refused else Reason.HOST_DOWN
-            self._on_wait(Wait(reason=reason, since=now, detail=str(error)))
+            self._on_wait(Wait(reason=reason, since=now, detail=_why(error)))
         await self._clock.sleep(seconds)
 
     def _through(self) -> None:
@@ -96,3 +96,11 @@ def is_away(error: EnapterError) -> bool:
     if isinstance(error, APIError):
         return isinstance(error, RateLimitedError) or error.status in AWAY
     return isinstance(error, HostDownError | DeadlineExceededError)
+
+
+def _why(error: EnapterError) -> str:
+    """Return why a read did not get through, without any text of the server."""
+    if isinstance(error, APIError):
+        return f"the host responds with HTTP {error.status}"
+    down = isinstance(error, HostDownError)
+    return "no connection to the host" if down else "the host does not respond in time"

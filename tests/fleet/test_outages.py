@@ -241,7 +241,9 @@ async def test_the_reads_around_a_wave_are_as_patient_as_the_run(emulator: Emula
             assert report.ok
             assert report.stopped is None
             emulator.faults.add(TooManyRequests(retry_after=3600), method="GET", times=None)
-            with pytest.raises(PausedTooLongError, match="nothing got through for 15:00: HTTP 429"):
+            with pytest.raises(
+                PausedTooLongError, match="for 15:00: the host responds with HTTP 429"
+            ):
                 await fleet.apply(client, plan, check=True)
     assert {Reason.DRIFT, Reason.READ_BACK, Reason.THROTTLED} <= set(waits)
     assert emulator.world.count("update") == 60

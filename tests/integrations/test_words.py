@@ -86,9 +86,8 @@ async def test_the_reason_for_a_stop_contains_no_text_of_the_upstream(
             events = await end_of(jobs, job.id)
     told = events[-1].data
     assert told["phase"] == "stopped"
-    wanted = (
-        "The upstream service rejects this service's token." if rollout is None else "(HTTP 503); "
-    )
+    rejected = "The upstream service rejects this service's token."
+    wanted = rejected if rollout is None else "(PausedTooLongError); "
     assert wanted in told["stopped"]
     assert HUSH not in "".join(json.dumps(event.data) for event in events)
     assert f"job {job.id} stopped: " in caplog.text
