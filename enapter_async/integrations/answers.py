@@ -15,6 +15,7 @@ error                                    status  reason
 `BadRequestError`, `ArgumentError`       400     the values came with the request
 `RateLimitedError`                       429     with Retry-After, if it is known
 `HostDownError`, not sent, 503, 408, 425  503     nothing was done; it may be retried
+`JournalError`                           503     the jobs cannot be read or written now
 `DeadlineExceededError`                  504     out of time; a write was not done
 `AuthenticationError`                    500     the backend's token is refused: a backend fault
 `PermissionDeniedError`                  500     its token lacks permission: a backend fault
@@ -142,6 +143,9 @@ _BAD_INPUT = _Kind("invalid-operations", 422, "The operations are not valid; not
 _BAD_REQUEST = _Kind("bad-request", 400, "A value is not valid; nothing was done.")
 _TOO_MANY = _Kind("too-many-requests", 429, "Too many requests; nothing was done.")
 _NOT_NOW = _Kind("not-now", 503, "The device service is unavailable; try again later.")
+_JOBS_AWAY = _Kind(
+    "jobs-unavailable", 503, "The jobs cannot be reached; look at them before you try again."
+)
 _TOO_LATE = _Kind("out-of-time", 504, "There was no answer in time; nothing was changed.")
 _NOT_ACCEPTED = _Kind(
     "backend-not-accepted", 500, "The upstream service rejects this service's token."
@@ -266,6 +270,7 @@ _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
     (RunNotFoundError, _NO_JOB),
     (RunBusyError, _JOB_BUSY),
     (RunRefusedError, _JOB_REFUSED),
+    (JournalError, _JOBS_AWAY),
     (ConfigurationError, _MISCONFIGURED),
     (ResponseError, _BAD_UPSTREAM),
 )
@@ -304,7 +309,7 @@ def _kind_of(error: EnapterError) -> _Kind:
         return _WHOEVER_SAYS_IT.get(error.status) or next(found, _BAD_UPSTREAM)
     if type(error) is TransportError:
         return _BAD_UPSTREAM if error.sent else _NOT_NOW
-    # Any other error is the backend's own, such as a journal on a full disk.
+    # Any other error is the backend's own.
     return next((kind for each, kind in _KINDS if isinstance(error, each)), _INTERNAL)
 
 

@@ -287,7 +287,7 @@ def test_errors_of_a_jobs_files_are_distinguished() -> None:
 
     assert told(RunNotFoundError("/secret/path")) == (404, "no-such-job")
     assert told(RunRefusedError("/secret/path")) == (409, "job-refused")
-    assert told(JournalError("/secret/path")) == (500, "failed")
+    assert told(JournalError("/secret/path")) == (503, "jobs-unavailable")
     assert told(ResponseError("x")) == (502, "bad-upstream")
     with pytest.raises(InputError) as caught:
         parse_operations(b"operation,device_id,name\nupdate,a/b,x\n", source="/secret/path")
