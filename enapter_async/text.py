@@ -36,6 +36,11 @@ def plain(value: Any) -> str:
     return re.sub(UNSAFE, "", re.sub(_SEQUENCES, "", text))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 device" or "2 devices"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def shortened(text: str, length: int) -> str:
     """Return a text of at most `length` characters; an ellipsis replaces the omitted part."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -42,6 +42,10 @@ def check_header_value(name: str, value: object) -> None:
         raise ConfigurationError(
             f"{name} starts or ends with white space, as text from a file may; strip it"
         )
+    if value[0] == value[-1] and value[0] in "\"'":
+        raise ConfigurationError(f"{name} is in quotes; remove them")
+    if " " in value:
+        raise ConfigurationError(f"{name} contains a space; give it alone, without 'Bearer'")
     if not _HEADER_VALUE.fullmatch(value):
         raise ConfigurationError(
             f"{name} has characters that are not allowed in an HTTP header; use only visible ASCII"

@@ -1,5 +1,6 @@
 """The root command; subcommands are imported only when they are used."""
 
+import errno
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,6 +73,8 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
     f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items()
 )
+
+_FULL: Final = "; free some space, or use another folder (ENAPTER_STATE_DIR is that of runs)"
 
 
 class _Root(Nouns):
@@ -167,5 +170,6 @@ def run(argv: Sequence[str] | None = None) -> int:
         warn(f"enapter-async: standard output was not written: {error.strerror}")
     except OSError as error:
         where = "" if error.filename is None else f"{plain(error.filename)}: "
-        warn(f"enapter-async: {where}{error.strerror or plain(error)}")
+        remedy = _FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        warn(f"enapter-async: {where}{error.strerror or plain(error)}{remedy}")
     return int(Exit.FAILED)

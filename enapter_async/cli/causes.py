@@ -1,5 +1,6 @@
 """Groups what was not done by its cause, with counts, examples, and rows of the user's file."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -9,17 +10,21 @@ from rich.console import Console
 from rich.text import Text
 
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.outcomes import Report, reason_of
+from enapter_async.fleet.outcomes import Report, State, reason_of
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Plan
-from enapter_async.fleet.reporting.summary import EXAMPLES, generalized, summarize
+from enapter_async.fleet.reporting.summary import EXAMPLES, NOT_STARTED, generalized, summarize
 from enapter_async.fleet.row_numbers import RowNumbers
+from enapter_async.fleet.stop import STOPPED_BY
 from enapter_async.text import plain
 
 SHOWN: Final = 20
 """How many causes are shown."""
 _LINE: Final = 72
 """Longer examples are on a line each, where a terminal does not split their ids."""
+_STOPPED: Final = "the run stopped before it was started"
+_NUMBERED: Final = re.compile(r"[a-z, ]*?operations? \d+(?: (?:and|comes after operation) \d+)?")
+"""The beginning of a reason that names operations by their positions in the input."""
 _CAUSE: Final = 5
 _MESSAGE: Final = 8
 """The places in a row of the summary: its cause, and its own message."""
@@ -44,22 +49,26 @@ def causes_in(journal: Journal) -> list[Cause]:
     for row in told["rows"]:
         if len(row) > _MESSAGE:
             messages.setdefault(row[_CAUSE], set()).add(row[_MESSAGE])
-    found = [
-        Cause(
-            state=cause["state"],
-            why=_why(cause, messages.get(index, set())),
-            number=cause["number"],
-            examples=tuple(
-                named(address, name, rows.row(item))
-                for address, name, item in zip(
-                    cause["examples"], cause["names"], cause["items"], strict=True
-                )
-            ),
+    found: dict[tuple[str, str], Cause] = {}
+    for index, cause in enumerate(told["causes"]):
+        state, why = cause["state"], _why(cause, messages.get(index, set()))
+        # What the stop caught before its turn is one cause with what it did not reach.
+        if why == NOT_STARTED or (state == State.HELD and why.startswith(STOPPED_BY)):
+            why = _STOPPED
+        examples = (
+            named(address, name, rows.row(item))
+            for address, name, item in zip(
+                cause["examples"], cause["names"], cause["items"], strict=True
+            )
         )
-        for index, cause in enumerate(told["causes"])
-        if cause["number"]
-    ]
-    return sorted(found, key=lambda each: -each.number)
+        same = found.get((state, why))
+        found[state, why] = Cause(
+            state=state,
+            why=why,
+            number=cause["number"] + (same.number if same else 0),
+            examples=(*(same.examples if same else ()), *examples)[:EXAMPLES],
+        )
+    return sorted((each for each in found.values() if each.number), key=lambda each: -each.number)
 
 
 def causes_of(report: Report) -> list[Cause]:
@@ -81,10 +90,22 @@ def causes_of_plan(plan: Plan) -> list[Cause]:
     """Return the causes of what a plan refuses, the most frequent first."""
     rows = RowNumbers(plan.header.rows)
     return refusals(
-        (item.device, named(item.device, item.name, rows.row(item.line)), item.why)
+        (item.device, named(item.device, item.name, rows.row(item.line)), in_rows(item.why, rows))
         for item in plan.items()
         if item.verdict is Verdict.REFUSED
     )
+
+
+def in_rows(why: str, rows: RowNumbers) -> str:
+    """Return a plan's reason with rows of the user's file in place of the numbers of operations."""
+    found = _NUMBERED.match(why)
+    if found is None:
+        return why
+    numbers = {each: rows.row(int(each)) for each in re.findall(r"\d+", found[0])}
+    if None in numbers.values():
+        return why
+    told = re.sub(r"\d+", lambda number: str(numbers[number[0]]), found[0])
+    return told.replace("operation", "row") + why[found.end() :]
 
 
 def refusals(refused: Iterable[tuple[str, str, str]]) -> list[Cause]:

@@ -15,7 +15,7 @@ from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.state import SlugScope, Timestamps
 from enapter_async.emulator.world import World
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _READING: Final = frozenset({"GET", "HEAD"})
 
@@ -122,5 +122,5 @@ async def _serve(emulator: Emulator, *, as_json: bool) -> None:
             else:
                 click.echo(f"export ENAPTER_HTTP_API_BASE_URL={emulator.base_url}")
                 click.echo(f"export ENAPTER_HTTP_API_TOKEN={emulator.token}")
-            tell(f"{len(emulator.world)} devices at {emulator.base_url}, until Ctrl-C")
+            tell(f"{counted(len(emulator.world), 'device')} at {emulator.base_url}, until Ctrl-C")
             await ending.wait()

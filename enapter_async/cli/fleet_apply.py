@@ -41,6 +41,7 @@ from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Kind, Plan, kind_of, read_plan
 from enapter_async.fleet.planning.plan_file import is_plan
 from enapter_async.fleet.row_numbers import RowNumbers, rows_text
+from enapter_async.text import counted
 
 _LASTING: Final = {
     Kind.REMOVES: "deletion",
@@ -116,6 +117,11 @@ def _confirm(operations: Collection[Any], *, skip_refused: bool, yes: bool) -> M
             Kind.SECRET: operations.configurations,
             Kind.ONCE: operations.once,
         }
+    elif skip_refused:
+        raise click.UsageError(
+            "--skip-refused needs a plan, because only a plan refuses operations: make one with "
+            "`enapter-async fleet plan FILE -o PLAN`"
+        )
     else:
         kinds = Counter(map(kind_of, operations))
     confirm_lasting({what: kinds[kind] for kind, what in _LASTING.items()}, yes=yes)
@@ -128,8 +134,8 @@ def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
         width = len(str(refused))
         lines = [line for cause in causes_of_plan(plan)[:SHOWN] for line in lines_of(cause, width)]
         raise click.UsageError(
-            f"the plan has {refused} operations that cannot be done; correct the input, or leave "
-            "them out with --skip-refused:\n" + "\n".join(lines)
+            f"the plan has {counted(refused, 'operation')} that cannot be done; correct the "
+            "input, or leave out what cannot be done with --skip-refused:\n" + "\n".join(lines)
         )
 
 
@@ -149,7 +155,7 @@ def _told(operations: Collection[Any]) -> str:
         kinds = Counter(type(each) for each in operations).most_common()
         counts = {kind.__name__: number for kind, number in kinds}
     named = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-    return f"{len(operations)} operations{': ' if named else ''}{named}"
+    return f"{counted(len(operations), 'operation')}{': ' if named else ''}{named}"
 
 
 @click.command("apply")

@@ -35,7 +35,7 @@ from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.operation import Operation
 from enapter_async.operations.device_plans import DEVICE, Export
 from enapter_async.operations.device_selection import Selection
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _COLUMNS: Final = ("device", "name", "field", "is", "should_be")
 
@@ -188,4 +188,4 @@ def export_fleet(
                 write = row_writer(file, columns)
                 for line in rows:
                     write(json.loads(line))
-    tell(f"{count} devices")
+    tell(counted(count, "device"))

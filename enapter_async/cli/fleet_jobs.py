@@ -34,7 +34,7 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.limits.limiter import Limiter
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 TOLD_EVERY_S: Final = 5.0
 """How often progress is reported."""
@@ -124,7 +124,7 @@ def apply_as_job(
         options=attrs.evolve(options, journal=None, credentials=None, on_event=None),
     )
     job = asyncio.run(submitting)
-    tell(f"job {job.name} in {job.place}: {len(operations)} operations")
+    tell(f"job {job.name} in {job.place}: {counted(len(operations), 'operation')}")
     return work_on(settings, job, workers=workers, credentials=credentials)
 
 

@@ -12,9 +12,9 @@ from typing import Any, Final, TextIO
 import click
 
 from enapter_async.cli import completion
-from enapter_async.cli.causes import causes_of_plan, show_causes
+from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.options import Settings, connection_options, is_quiet, tell
+from enapter_async.cli.options import Settings, connection_options, is_quiet, tell, warn
 from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.selecting import change_of, change_options, selection_options
@@ -28,13 +28,14 @@ from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.private_files import written_whole
+from enapter_async.fleet.row_numbers import RowNumbers
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import text
 from enapter_async.operations.device_plans import DEVICE, Change
 from enapter_async.operations.device_selection import Selection
-from enapter_async.text import plain, plain_lines, quoted, quoted_apart
+from enapter_async.text import counted, plain, plain_lines, quoted, quoted_apart
 
 _TEMPLATE_COLUMNS: Final = (
     *("operation", "device_id", "site_id", "name", "slug", "blueprint_id", "protocol"),
@@ -80,9 +81,9 @@ def template(settings: Settings, *, selection: Selection, output: str | None, fo
                 continue
             write(row)
             count += 1
-        tell(f"{count} devices")
+        tell(counted(count, "device"))
         if nameless:
-            tell(f"{nameless} devices were left out: they have no name or slug that can be set")
+            tell(f"left out, without a name or slug that can be set: {counted(nameless, 'device')}")
 
     if output is not None:
         with written_whole(output, new=not force) as file:
@@ -194,6 +195,9 @@ def make_plan(
             show_plan(made, as_json=bool(settings.as_json), file=output)
         if output is not None:
             tell(f"plan: {plain(output)}")
+        if not any(made.counts.values()):
+            nothing = "no device is selected" if file is None else f"{plain(file)} has no operation"
+            warn(f"enapter-async: there is nothing to plan: {nothing}")
         ending = Exit.DONE
         if made.counts[Verdict.REFUSED]:
             ending = Exit.FAILED
@@ -234,7 +238,8 @@ def show_plan(
         show_causes(output_console(), causes_of_plan(made), {"refused": ("Refused", "red")})
     if shown:
         named = ", ".join(f"{made.counts[each]} {each}" for each in Verdict if made.counts[each])
-        click.echo(f"{sum(made.counts.values())} operations: {named or 'none'}")
+        total = counted(sum(made.counts.values()), "operation")
+        click.echo(f"{total}: {named or 'none'}")
 
 
 def _show_changes(made: Plan, file: str | None) -> None:
@@ -247,11 +252,12 @@ def _show_changes(made: Plan, file: str | None) -> None:
             where = "-o PLAN and --json show" if file is None else f"{plain(file)} holds"
             click.echo(f"  and {number - _SHOWN} more; {where} all of them")
         click.echo()
+    rows = RowNumbers(made.header.rows)
     warned = list(islice((item for item in _items(made, Verdict.CHANGE) if item.why), _SHOWN))
     if warned:
         click.echo("Warnings:")
         for item in warned:
-            click.echo(f"  {_named(item)}: {plain(item.why)}")
+            click.echo(f"  {_named(item)}: {plain(in_rows(item.why, rows))}")
         click.echo()
 
 

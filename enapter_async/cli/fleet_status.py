@@ -46,7 +46,7 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.reporting.status import RunStatus
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _DAY: Final = 86_400.0
 
@@ -96,8 +96,9 @@ def row_of_run(folder: Place, status: RunStatus) -> dict[str, Any]:
     type=click.Choice(AMBIGUOUS),
     default="report",
     show_default=True,
-    help="How to treat configurations with an unknown outcome: leave them unknown, generate them "
-    "again, or leave them unknown and record that you acknowledge them.",
+    help="How to treat what is done only once, such as configurations and commands, and has an "
+    "unknown outcome: leave it unknown, send it again, or leave it unknown and record that you "
+    "acknowledge it.",
 )
 @click.option(
     "--accept-new-token",
@@ -212,7 +213,7 @@ def _facts(look: RunStatus) -> Iterator[str]:
 
 def _credentials(look: RunStatus) -> Iterator[str]:
     if look.credentials is not None:
-        yield f"{look.kept} configurations are stored in {plain(look.credentials)}"
+        yield f"{counted(look.kept, 'configuration')} stored in {plain(look.credentials)}"
     for other in look.credentials_elsewhere:
         yield f"more may be stored in {plain(other)}"
 
@@ -272,14 +273,14 @@ def _prune(settings: Settings, *, days: float, yes: bool) -> None:
         if why:
             tell(f"{name} is kept: {why}")
     if not unneeded:
-        tell(f"no run older than {days:g} days can be removed")
+        tell(f"no run can be removed that ended more than {days:g} days ago")
         return
-    confirm(f"{len(unneeded)} runs are removed", len(unneeded), yes=yes)
+    confirm(f"{counted(len(unneeded), 'run')} will be removed", len(unneeded), yes=yes)
     for each in unneeded:
         each.remove()
         if settings.as_json:
             click.echo(json_line({"removed": each.id}))
-    tell(f"{len(unneeded)} runs were removed")
+    tell(f"removed: {counted(len(unneeded), 'run')}")
 
 
 def _why_kept(folder: RunFolder) -> str:

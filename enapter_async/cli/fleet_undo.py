@@ -26,7 +26,7 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.rollback import Lasting, Undo, UndoOnly, undo
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _WHY = {
     Lasting.DELETION: "deleted devices stay deleted",
@@ -143,10 +143,9 @@ def undo_run(
             tell("there is nothing to undo")
             ending = Exit.DONE
         else:
+            question = f"this undoes {counted(changes, 'change')} of run {name}"
             with _kept(plan, name):
-                confirm(
-                    f"this undoes {changes} changes of run {name}", changes, yes=yes, destroys=False
-                )
+                confirm(question, changes, yes=yes, destroys=False)
             source = f"undo of {name}"
             if place is None:
                 ending = apply_all(

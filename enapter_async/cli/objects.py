@@ -28,7 +28,7 @@ from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhere
-from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of
+from enapter_async.cli.summary import advice, fancy, line_of
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError, EnapterError
@@ -258,7 +258,7 @@ def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
     elif not settings.as_json and not _is_shown(outcome):
         tell(f"{line_of(outcome)}")
     if outcome.state is State.UNKNOWN:
-        tell(UNKNOWN_ADVICE)
+        tell(advice((outcome.operation,)))
         hint = getattr(outcome.error, "hint", "")
         if hint:
             tell(plain(hint))

@@ -20,7 +20,12 @@ from enapter_async.cli.descriptors import connections
 from enapter_async.cli.groups import SharedOption
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
-from enapter_async.errors import ConfigurationError, TransportError
+from enapter_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    TransportError,
+)
 from enapter_async.hooks import Hook
 from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pacing import Pacing
@@ -155,7 +160,7 @@ def read_token(path: str) -> str:
         else:
             if sys.platform != "win32" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
                 warn(f"warning: {plain(path)} can be read by others; fix this with chmod 600")
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigurationError(f"{path} cannot be read: {reason}") from None
@@ -163,6 +168,7 @@ def read_token(path: str) -> str:
 
 
 DOCTOR: Final = "`enapter-async doctor` shows which step of the connection fails"
+REFUSED: Final = "`enapter-async doctor` shows where the token comes from, and what it may do"
 
 
 def tell_of_doctor(error: BaseException | None) -> None:
@@ -170,6 +176,8 @@ def tell_of_doctor(error: BaseException | None) -> None:
     cause = getattr(error, "because", None) or error
     if isinstance(cause, TransportError):
         tell(DOCTOR)
+    if isinstance(cause, AuthenticationError | PermissionDeniedError):
+        tell(REFUSED)
 
 
 def tell(message: str) -> None:

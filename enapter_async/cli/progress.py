@@ -34,7 +34,7 @@ from enapter_async.fleet.outcomes import (
 from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.waits import Wait, minutes
 from enapter_async.hooks import AttemptFailed, Event
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _PLAIN_STEPS: Final = 10
 _NARROW: Final = 70
@@ -261,7 +261,7 @@ def event_text(event: RunEvent) -> str:
 
 
 def _operations(number: int) -> str:
-    return f"{number} operation{'' if number == 1 else 's'}"
+    return counted(number, "operation")
 
 
 def counts_text(counts: Any) -> str:

@@ -6,6 +6,8 @@ from typing import Final
 
 import click
 
+from enapter_async.text import counted
+
 yes_option = click.option(
     "--yes", is_flag=True, help="Do not ask to confirm what cannot be undone."
 )
@@ -23,9 +25,7 @@ def confirm_lasting(counts: Mapping[str, int], *, yes: bool) -> None:
     `counts` maps words, such as "deletion", to numbers. Does not ask if all are 0. Raises the
     same errors as `confirm`.
     """
-    named = " and ".join(
-        f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count
-    )
+    named = " and ".join(counted(count, what) for what, count in counts.items() if count)
     if named:
         confirm(f"{named} cannot be undone", sum(counts.values()), yes=yes)
 

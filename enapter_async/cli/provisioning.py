@@ -22,7 +22,7 @@ from enapter_async.operations.provisioning import (
     ProvisionUcm,
     ProvisionVucm,
 )
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _Command = Callable[..., Any]
 _site: Final = click.option("--site", "site_id", metavar="ID", help="The new device's site.")
@@ -130,7 +130,7 @@ def env(settings: Settings, file: str, output: str, *, force: bool) -> None:
     if settings.as_json:
         click.echo(json.dumps({"folder": output, "devices": list(newest)}))
     else:
-        tell(f"{len(newest)} configurations were written to {plain(output)}")
+        tell(f"{counted(len(newest), 'configuration')} written to {plain(output)}")
 
 
 def _newest(file: Path) -> dict[str, Mapping[str, Any]]:

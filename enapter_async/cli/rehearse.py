@@ -30,7 +30,7 @@ from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.operations.devices import DeleteDevice
-from enapter_async.text import plain
+from enapter_async.text import counted, plain
 
 _NO_SITE: Final = "00000000-0000-4000-8000-000000000001"
 _PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)
@@ -211,7 +211,8 @@ def rehearse_plan(
                 f"{plain(plan)} has {read.once} once-only operations, such as commands, which "
                 f"cannot be rehearsed: the plan does not know how the devices respond"
             )
-        tell(f"{len(read)} operations, rehearsed on this machine; {faults * 100:g} % faults")
+        number = counted(len(read), "operation")
+        tell(f"{number}, rehearsed on this machine; {faults * 100:g} % faults")
         if read.counts[Verdict.REFUSED]:
             tell(f"{read.counts[Verdict.REFUSED]} refused operations are left out")
         profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None

@@ -28,6 +28,7 @@ from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.fleet.run import Run
+from enapter_async.text import counted, plain
 
 
 async def run_job(
@@ -149,12 +150,16 @@ def _write_results(folder: Place) -> None:
                 write_results(journal, folder.results(form), form)
     except (OSError, ConfigurationError) as error:
         reason = getattr(error, "strerror", None) or error
-        warn(f"enapter-async: the results could not be written: {reason}")
+        path = plain(folder.results("csv"))
+        warn(
+            f"enapter-async: {path} was not written: {reason}; the journal has all results, and "
+            f"`enapter-async fleet report {folder.id}` writes them again"
+        )
 
 
 def _tell_what_next(folder: Place, report: Report, ending: Exit, *, max_rate: float | None) -> None:
     if report.merged:
-        tell(f"{report.merged} duplicate operations were left out")
+        tell(f"left out: {counted(report.merged, 'duplicate operation')}")
     tell(f"results: {folder.results('csv')}")
     if isinstance(report.stopped, AuthenticationError):
         tell("the server rejected the token; set another token first")

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -22,8 +22,9 @@ from enapter_async.fleet.outcomes import (
     State,
     reason_of,
 )
-from enapter_async.operation import described
-from enapter_async.text import plain
+from enapter_async.fleet.planning.plan import Kind, kind_of
+from enapter_async.operation import Operation, described
+from enapter_async.text import counted, plain
 
 COLOURS: Final = {
     State.APPLIED: "green",
@@ -45,11 +46,15 @@ MEANINGS: Final = {
     State.UNKNOWN: "may or may not have been done",
     State.HELD: "not started",
 }
-UNKNOWN_ADVICE: Final = (
-    "Unknown operations may or may not have been done. Updates, deletions and blueprint changes "
-    "can simply be applied again. A configuration cannot be read back: check the device first, "
-    "then generate it again if necessary. "
-    "The same applies to a command: its executions show whether the device received it."
+_ADVICE: Final = "Unknown operations may or may not have been done."
+_ADVICE_OF: Final = MappingProxyType(
+    {
+        Kind.USUAL: "Updates, deletions and blueprint changes can simply be applied again.",
+        Kind.SECRET: "A configuration cannot be read back: check the device first, then generate "
+        "it again if necessary.",
+        Kind.ONCE: "Check before you repeat a creation or a command: the list of objects, or the "
+        "device's executions, may show it.",
+    }
 )
 _TITLES: Final = MappingProxyType(
     {
@@ -85,10 +90,11 @@ def show_report(report: Report, causes: Sequence[Cause] = ()) -> None:
     console = output_console()
     show_causes(console, causes, _TITLES)
     if report.counts[State.UNKNOWN]:
-        console.print(f"{UNKNOWN_ADVICE}\n")
+        console.print(f"{advice(each.operation for each in report.unknowns)}\n")
     console.print(states_table(report))
     console.print(
-        f"{report.attempts} attempts, {report.retried} operations tried more than once, "
+        f"{counted(report.attempts, 'attempt')}, "
+        f"{counted(report.retried, 'operation')} tried more than once, "
         f"{report.settled} settled by reading back, {report.elapsed:.1f} s",
         style="dim",
     )
@@ -98,6 +104,12 @@ def show_report(report: Report, causes: Sequence[Cause] = ()) -> None:
             console.print(DOCTOR)
     if not report.complete:
         console.print("The input was not read completely.", style="yellow")
+
+
+def advice(unknown: Iterable[Operation[Any]]) -> str:
+    """Return what to do about unknown operations, depending on their kinds."""
+    kinds = {Kind.USUAL if kind is Kind.REMOVES else kind for kind in map(kind_of, unknown)}
+    return " ".join((_ADVICE, *(text for kind, text in _ADVICE_OF.items() if kind in kinds)))
 
 
 def states_table(report: Report) -> Table:

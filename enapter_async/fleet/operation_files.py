@@ -17,6 +17,7 @@ from enapter_async.fleet.spreadsheets import decode, read_rows
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.kinds import (
+    OLD_NAMES,
     fields_of,
     is_text,
     named,
@@ -26,6 +27,7 @@ from enapter_async.operations.kinds import (
     unit_names,
     writes,
 )
+from enapter_async.text import quoted, shortened
 
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 """The columns of the operations in this package."""
@@ -40,6 +42,8 @@ LIKENESS: Final = 0.75
 _OF_DESIRED: Final = (
     "if it says what devices should be, as `fleet export` writes it, use `fleet drift FILE -o PLAN`"
 )
+
+_OF_TEMPLATE: Final = "`fleet template` writes a file with the right header"
 
 OnIgnored = Callable[[Sequence[str]], None]
 """Receives the names of the ignored columns of a file."""
@@ -167,14 +171,25 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
     if isinstance(name, str) and (why := refusal_of(name)):
         raise ConfigurationError(f"{name} is not possible in a job: {why}")
     if isinstance(name, str) and (kind is None or kind.repeat is Repeat.READ):
-        known = ", ".join((*(each.kind for each in writes()), *unit_names()))
-        raise ConfigurationError(f"operation must be one of {known}")
+        raise ConfigurationError(_unknown_operation(name))
     for key, value in row.items():
         if value is None or value == "":
             raise ConfigurationError(
                 f"{key} is empty; leave the key out to keep the field unchanged"
             )
     return operation_from_json(row)
+
+
+def _unknown_operation(name: str) -> str:
+    known = (*(each.kind for each in writes()), *unit_names())
+    short = (verb for verb, kind in OLD_NAMES.items() if kind in known)
+    meant = difflib.get_close_matches(name.lower(), (*known, *short), 1)
+    remedy = f"did you mean {meant[0]}?" if meant else f"write one of {', '.join(known)}"
+    return f"there is no operation {_told(name)}; {remedy}"
+
+
+def _told(text: str) -> str:
+    return quoted(shortened(text, 60))
 
 
 def _rows_of_csv(
@@ -238,14 +253,14 @@ def _wrong_header(header: list[str]) -> str:
         if meant and name not in columns:
             return f"unknown column {shown(name)}; rename it to {meant[0]}, or remove it"
     # The target of an operation is in a field named after its noun, such as `device_id`.
-    ids = dict.fromkeys(f"{each.kind.partition('.')[0]}_id" for each in writes())
+    ids = {f"{each.kind.partition('.')[0]}_id" for each in writes()}
     usable = "operation" in header and any(needs(each) <= set(header) for each in writes())
     needed = ["operation"] if "operation" in missing else []
-    needed += [] if usable or ids.keys() & set(header) else [" or ".join(ids)]
+    needed += [] if usable or ids & set(header) else ["device_id (or another id)"]
     if needed:
-        found = ", ".join(shown(name) for name in header[: len(columns)])
+        found = ", ".join(_told(name) for name in header[: len(columns)])
         lacks = f"the header lacks {' and '.join(needed)}; it has {found}"
-        return f"{lacks}; {_OF_DESIRED}" if {"device_id", "slug"} & set(header) else lacks
+        return f"{lacks}; {_OF_DESIRED if {'device_id', 'slug'} & set(header) else _OF_TEMPLATE}"
     twice = [column for column in columns if header.count(column) > 1]
     return f"the header contains {twice[0]} twice" if twice else ""
 

@@ -211,6 +211,10 @@ def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterato
             else:
                 part.replace(where)
         sync_directory(where.parent)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(where)  # a full disk does not say whose file it was
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.outcomes import Outcome
 
+STOPPED_BY: Final = "the run was stopped by "
 HARD_STOPS: Final = (
     AuthenticationError,
     TLSError,
@@ -50,7 +51,7 @@ class StopSignal:
         """Stop because of an error, which the report includes; only the first error is kept."""
         if self.error is None:
             self.error = error
-            self.because(f"the run was stopped by {type(error).__name__}")
+            self.because(f"{STOPPED_BY}{type(error).__name__}")
 
     def by_break(self, error: BaseException, reason: str = "") -> None:
         """Stop because of an error from outside this package; the iteration raises it.
@@ -69,7 +70,7 @@ class StopSignal:
                 self.broken = RuntimeError(f"{type(error).__name__} was raised into the run")
             if self.broken is not error:
                 self.broken.__cause__ = error
-        self.because(reason or f"the run was stopped by {type(error).__name__}")
+        self.because(reason or f"{STOPPED_BY}{type(error).__name__}")
 
     async def by_break_of(self, part: Callable[[], Awaitable[None]], reason: str = "") -> None:
         """Wait for a part of the run; an error in it stops the run instead of being raised.

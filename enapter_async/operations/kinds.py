@@ -46,11 +46,11 @@ OLD_NOUN: Final = device_plans.DEVICE.name
 def named(name: str) -> type[Operation[Any]] | None:
     """Return the operation class with this name in files, or None.
 
-    A name may be written with '-' for '_', as on the command line, and an operation on
-    devices by its verb alone, as in version 0.1.
+    A name may be written with '-' for '_', as on the command line, with capital letters, as by a
+    spreadsheet, and an operation on devices by its verb alone, as in version 0.1.
     """
     if operation_class(name) is None:
-        name = name.replace("-", "_")
+        name = name.replace("-", "_").lower()
     return operation_class(OLD_NAMES.get(name, name))
 
 
@@ -61,7 +61,7 @@ def refusal_of(name: str) -> str:
 
 def unit_named(name: str) -> type[Unit] | None:
     """Return the unit with this name in files, or None."""
-    return UNITS.get(name)
+    return UNITS.get(name.lower())
 
 
 def unit_names() -> tuple[str, ...]:

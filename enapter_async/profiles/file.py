@@ -309,7 +309,7 @@ def _read_token_file(path: Path, where: str) -> str:
             shared = _shared(state)
             warned = shared and not _writers(state) and _is_mounted(file.fileno(), state)
             raw = file.read(_LARGEST_BYTES) if warned or not shared else b""
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{where}: {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

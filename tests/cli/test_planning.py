@@ -245,7 +245,7 @@ def test_the_number_to_type_counts_all_irreversible_operations(
     assert world.count("generate_config") == 2
     monkeypatch.chdir(tmp_path)
     undoing = run("fleet", "undo", "last", input="4\n")
-    assert "undoes 1 changes of run" in undoing.stderr
+    assert "undoes 1 change of run" in undoing.stderr
     assert undoing.exit_code == 1
 
 

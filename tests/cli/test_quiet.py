@@ -110,8 +110,8 @@ def test_a_quiet_plan_or_undo_shows_only_what_is_wrong(run: Run, leaf: str, tmp_
     assert "To be done" not in told.stdout
     assert run("fleet", "apply", str(plan), "-q").stdout == ""
     asked = run("fleet", "undo", "last", "-q")
-    assert "1 operations: 1 change" in asked.stdout, "a plan is shown where it is to be confirmed"
-    assert asked.stderr.startswith("enapter-async: this undoes 1 changes of run ")
+    assert "1 operation: 1 change" in asked.stdout, "a plan is shown where it is to be confirmed"
+    assert asked.stderr.startswith("enapter-async: this undoes 1 change of run ")
     assert (asked.exit_code, asked.stderr.count("\n")) == (Exit.USAGE, 1)
     undone = run("fleet", "undo", "last", "-q", "--yes")
     assert (undone.exit_code, undone.stdout, undone.stderr) == (Exit.DONE, "", "")
@@ -163,3 +163,47 @@ def test_causes_are_shown_though_the_journal_is_gone() -> None:
     (cause,) = causes_of(Report(counts={State.FAILED: 4}, failures=failures))
     assert (cause.state, cause.number, cause.why) == ("failed", 4, "no connection")
     assert cause.examples == ("dev-0", "dev-1", "dev-2")
+
+
+def test_what_a_spreadsheet_gets_wrong_is_told_in_its_own_words(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    """Rows and not positions; a misspelled verb; nothing to do; an option without its plan."""
+    device = next(each.id for each in world if each.permits("OWNER"))
+    path = tmp_path / "changes.csv"
+    path.write_text(f"operation;device_id;name\nupdate;{device};A\n;;\nUpdate;{device};B\n")
+    refused = run("fleet", "plan", str(path)).stdout
+    assert "2  rows 2 and 4 set different values for its name" in refused
+    assert f"{device} ({world.device(device).name}, row 2)" in refused
+    path.write_text(f"operation;device_id;name\nupdate;{device};Grün\n")
+    assert run("fleet", "plan", str(path)).stdout.endswith("1 operation: 1 change\n")
+    needless = run("fleet", "apply", str(path), "--skip-refused")
+    assert needless.exit_code == Exit.USAGE
+    assert "--skip-refused needs a plan" in needless.stderr
+    nobody = run("fleet", "plan", "--site-name", "nowhere", "--set-name", "A")
+    assert nobody.exit_code == Exit.DONE
+    assert "there is nothing to plan: no device is selected" in nobody.stderr
+    path.write_text("operation;device_id;name\n")
+    assert "changes.csv has no operation" in run("fleet", "plan", str(path), "-q").stderr
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("Bearer secret", "token contains a space; give it alone, without 'Bearer'"),
+        ('"secret"', "token is in quotes; remove them"),
+    ],
+)
+def test_a_token_that_was_copied_wrongly_is_refused_with_what_is_wrong(
+    run: Run, tmp_path: Path, token: str, said: str
+) -> None:
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text(token)
+    told = run("devices", "list", "--token-file", str(file)).stderr
+    assert said in told
+    assert "secret" not in told
+    file.write_text("\ufeffmistyped\r\n")
+    refused = run("devices", "list", "--token-file", str(file)).stderr
+    assert "HTTP 403" in refused, "a byte order mark does not matter"
+    assert "`enapter-async doctor` shows where the token comes from" in refused

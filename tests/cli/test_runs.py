@@ -162,13 +162,13 @@ def test_unknown_outcomes_are_3_until_acknowledged(
     looked = run("fleet", "status")
     assert looked.exit_code == Exit.DONE
     assert "1 unknown outcomes were acknowledged" in looked.stdout
-    assert "0 configurations are stored in" in looked.stdout
+    assert "0 configurations stored in" in looked.stdout
     (row,) = rows_of(the_run(runs))
     assert row["state"] == "unknown"
     assert row["acknowledged_at"] > row["at"]
     again = run("fleet", "resume", "last", "--ambiguous", "regenerate")
     assert again.exit_code == Exit.DONE
-    assert "1 configurations are stored in" in run("fleet", "status").stdout
+    assert "1 configuration stored in" in run("fleet", "status").stdout
 
 
 def test_results_are_restored_unchanged(run: Run, world: World, runs: Path, tmp_path: Path) -> None:

@@ -239,3 +239,24 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         parse(data)
     except InputError as error:
         assert error.problems  # noqa: PT017 - there may be no error, too
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("Updat;dev-1;A", "there is no operation 'Updat'; did you mean update?"),
+        ("ändern;dev-1;A", "there is no operation 'ändern'; write one of device.update, "),
+    ],
+)
+def test_an_operation_that_does_not_exist_is_named_with_what_would_be_right(
+    row: str, said: str
+) -> None:
+    ((line, message),) = problems(f"Operation;Device_ID;Name\nUPDATE;dev-1;A\n{row}\n")
+    assert line == 3
+    assert message.startswith(said)
+
+
+def test_a_header_of_a_spreadsheet_is_shown_as_it_is_written() -> None:
+    ((_, message),) = problems("Gerät;Name\nx;y\n")
+    assert message.startswith("the header lacks operation and device_id (or another id); it has ")
+    assert "'gerät', 'name'; `fleet template` writes a file with the right header" in message

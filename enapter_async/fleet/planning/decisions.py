@@ -11,8 +11,8 @@ from enapter_async.fleet.planning.effects import addressed, before_of, effect, p
 from enapter_async.fleet.planning.keys import key_of
 from enapter_async.fleet.planning.snapshot import Found
 from enapter_async.operation import Operation, field_of
-from enapter_async.operations.arguments import shown
 from enapter_async.operations.nouns import noun_named, reading
+from enapter_async.text import quoted, shortened
 
 NOT_READ: Final = (
     "its current state is unknown, because the operation does not define how to read it"
@@ -223,7 +223,7 @@ def told(value: Any) -> str:
     """Format a state's value for a message."""
     if value is None or value == "":
         return "empty"
-    return shown(value) if isinstance(value, str) else repr(value)
+    return quoted(shortened(value, 60)) if isinstance(value, str) else repr(value)
 
 
 def _decided(

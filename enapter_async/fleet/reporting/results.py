@@ -1,7 +1,8 @@
 """Writes the results of a journalled run to CSV or JSON Lines, one row per item."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -20,7 +21,7 @@ RESULT_COLUMNS: Final = ("state", "at", *OUTCOME_COLUMNS[1:], "acknowledged_at")
 _UNTOLD: Final = dict.fromkeys(("attempts", "elapsed", "settled"))
 
 
-def result_rows(journal: Journal) -> Iterator[dict[str, Any]]:
+def result_rows(journal: Journal) -> Generator[dict[str, Any]]:
     """Yield the result of each item, in order; a row has the operation's fields first."""
     for item, event, acknowledged_ms in journal.ends():
         yield _row(item, event, acknowledged_ms)
@@ -57,13 +58,14 @@ def write_results(journal: Journal, path: Path, form: str) -> None:
 
 def write_rows(journal: Journal, file: TextIO, form: str) -> None:
     """Write the results to an open text file, as `write_results` does."""
-    rows = result_rows(journal)
-    if form == "csv":
-        write = row_writer(file, ("item", *COLUMNS, *RESULT_COLUMNS))
-        for row in rows:
-            write(row)
-    else:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+    # Closed here, as an error of the file would otherwise keep the journal's query open.
+    with contextlib.closing(result_rows(journal)) as rows:
+        if form == "csv":
+            write = row_writer(file, ("item", *COLUMNS, *RESULT_COLUMNS))
+            for row in rows:
+                write(row)
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _time(at_ms: int) -> str:

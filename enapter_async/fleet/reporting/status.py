@@ -173,7 +173,7 @@ class RunStatus:
                 "--accept-candidates",
             )
         if self.stuck:
-            yield "to check the wave again", ""
+            yield "to check the wave again, and continue if it passes", ""
         if self.wave_not_passed is not None:
             yield "to continue even though the wave did not pass", "--accept-wave"
 

@@ -38,7 +38,7 @@ _TEXT: Final = 300
 _VALUE: Final = 120
 _NOT_TOLD: Final = frozenset({"begin", "end", WAVE_BEGUN})
 _TOLD_FACTS: Final = ("source", "started_by", "command", "base_url", "version", "credentials")
-_NOT_STARTED: Final = "it was not started"
+NOT_STARTED: Final = "it was not started"
 _NO_OUTCOME: Final = (
     "the run ended when it was about to send this operation; no outcome was recorded"
 )
@@ -261,12 +261,12 @@ class _Summary:
         number = sum(seq not in replay.last_event for seq in replay.with_mark(Mark.UNTOUCHED))
         if not number or self._running:
             return
-        cause = _Cause(str(State.HELD), None, None, None, _NOT_STARTED)
+        cause = _Cause(str(State.HELD), None, None, None, NOT_STARTED)
         index = self._count(cause, [], number)
         for row in self._rows.values():
             if len(row) == 5:
                 self._note_example(index, row)
-                row += [index, None, 0, _NOT_STARTED, None, False]
+                row += [index, None, 0, NOT_STARTED, None, False]
 
 
 def _clusters(groups: Mapping[str, Counter[str]]) -> dict[str, Any]:

@@ -31,8 +31,8 @@ AT_ONCE: Final = 8
 LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds to wait before each read of a device: a replica may lag behind."""
 HOW_TO_GO_ON: Final = (
-    "a resume checks it again; it can retry failed operations (retry_failed, "
-    "--retry-failed) or continue anyway (accept_wave, --accept-wave)"
+    "a resume checks it again; with --retry-failed it retries failed operations first, and with "
+    "--accept-wave it continues anyway"
 )
 EVERYTHING: Final = Rollout(waves=("rest",))
 
