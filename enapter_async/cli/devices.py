@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.device_view import can_draw, draw_devices
 from enapter_async.cli.following import follow_objects, shown_time, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
@@ -24,7 +25,7 @@ from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.models.logs import DeviceEvent
+from enapter_async.models.logs import DeviceEvent, Gap
 from enapter_async.operation import UNSET
 from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.device_selection import Selection
@@ -191,20 +192,32 @@ def generate_config(
 @click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
 @click.option("--site", "site_id", metavar="ID", help="Address the devices through this site.")
 @stop_after
+@click.option(
+    "--live",
+    is_flag=True,
+    help="On a terminal, show the latest values and the latest log of each device in place.",
+)
 def watch_devices(
-    settings: Settings, *, devices: tuple[str, ...], site_id: str | None, limit: int | None
+    settings: Settings,
+    *,
+    devices: tuple[str, ...],
+    site_id: str | None,
+    limit: int | None,
+    live: bool,
 ) -> None:
     """Write what up to 100 devices send until Ctrl-C: telemetry, properties and logs.
 
     A lost connection is reopened. What was missed is reported on standard error, or with --json as
     an object with `gap`.
     """
-    follow_objects(
-        settings,
-        lambda client: client.devices.watch(devices, site_id=site_id),
-        _line_of_event,
-        limit=limit,
-    )
+
+    def streaming(client: Client) -> AsyncGenerator[DeviceEvent | Gap, None]:
+        return client.devices.watch(devices, site_id=site_id)
+
+    if live and can_draw(settings):
+        draw_devices(settings, devices, streaming, limit=limit)
+    else:
+        follow_objects(settings, streaming, _line_of_event, limit=limit)
 
 
 def _line_of_event(event: DeviceEvent) -> str:

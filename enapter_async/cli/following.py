@@ -39,7 +39,7 @@ def follow_objects(
                 if settings.as_json:
                     click.echo(json_line({"gap": row} if isinstance(each, Gap) else row))
                 elif isinstance(each, Gap):
-                    tell(f"enapter-async: there may be a gap here: {_told(each)}")
+                    tell(f"enapter-async: there may be a gap here: {gap_text(each)}")
                 else:
                     click.echo(line(each))
 
@@ -59,7 +59,7 @@ def shown_time(moment: datetime | None) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _told(gap: Gap) -> str:
+def gap_text(gap: Gap) -> str:
     """Return why a stream has a gap, and when it began and ended."""
     dropped = "" if gap.dropped is None else f" ({gap.dropped} items)"
     when = f"{shown_time(gap.since) or 'the beginning'} to {shown_time(gap.until) or 'now'}"

@@ -266,9 +266,10 @@ NOUN_OPTIONS: Final = (
     ),
     Own(
         "devices watch",
-        ("{device}", "--site", "{site}", "--limit", "1", "--json"),
+        ("{device}", "--site", "{site}", "--limit", "1", "--live", "--json"),
         {
             "--site": by_site,
+            "--live": lambda s: s.rows(),  # drawn only on a terminal: see test_watch.py
             "--limit": lambda s: [row["telemetry"] for row in s.rows()] == [{"rpm": 900}],
         },
     ),

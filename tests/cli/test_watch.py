@@ -131,3 +131,41 @@ def test_a_terminal_of_40_columns_shows_everything_in_its_width(
     assert lines.count(f"  {long}") >= 2  # whole, as what was not done, and as a device
     assert "  not found" in lines
     assert any(line.startswith("    HTTP 404") and line.endswith("…") for line in lines)
+
+
+def test_a_job_in_postgresql_is_watched_by_its_address(
+    run: Run, database: str, changes: str
+) -> None:
+    address = f"{database.replace('fleet@', 'fleet:s3cr3t@')}#renames"
+    apart = ("--waves", "none", "--by", "20", "--workers", "0", "--yes")
+    assert run("fleet", "apply", changes, "--journal", address, *apart).exit_code == Exit.DONE
+    worked = run("fleet", "worker", "--journal", address, "--until-done")
+    assert worked.exit_code == Exit.DONE, worked.output
+    seen = run("fleet", "watch", address, "--json")
+    assert seen.exit_code == Exit.DONE, seen.output
+    (look,) = map(json.loads, seen.stdout.splitlines())
+    assert (look["counts"]["applied"], look["running"], look["partitions"]) == (40, False, 2)
+    assert len(look["devices"]) == 8
+    assert "s3cr3t" not in seen.output
+
+
+def test_devices_are_shown_in_place_with_what_they_sent_last(
+    emulator: Emulator, environment: dict[str, str], leaf: str, world: World
+) -> None:
+    other = next(each.id for each in world if each.id != leaf)
+
+    def send(_kind: str, _ids: frozenset[str]) -> None:
+        streams = emulator.streams
+        streams.telemetry(leaf, {"rpm": 1, "status": "ok"})
+        streams.telemetry(leaf, {"rpm": 900})
+        streams.properties(leaf, {"fw": "1.2"})
+        streams.log(leaf, "Bearing hot", severity="warning")
+
+    emulator.streams.when_opened = send
+    watching = ("devices", "watch", leaf, other, "--live", "--limit", "4")
+    code, shown = on_a_terminal(*watching, environment={**environment, "COLUMNS": "60"})
+    assert code == Exit.DONE
+    last = [line.rstrip() for line in shown.splitlines()][-6:]
+    assert "  rpm=900  status=ok  fw=1.2" in last
+    assert "  WARNING Bearing hot" in last
+    assert f"{other}  nothing has arrived" in " ".join(last)
