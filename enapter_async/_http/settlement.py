@@ -51,7 +51,7 @@ class Settlement:
             if await self._lives(call):
                 call.record.already_absent = True
                 return operation.result_of(None)
-            found = f"the last response proves nothing ({self._unproven(last.error)})"
+            found = f"the last response proves nothing ({self._unproven(call, last.error)})"
         elif operation.settles is not Settles.NEVER and reading is not None:
             search = operation.settles is Settles.SEARCH
             state = await (self._searched(call) if search else self.state(call, reading))
@@ -71,7 +71,7 @@ class Settlement:
             return state
         if not call.operation.holds(None) or await self._lives(call):
             return None
-        return attrs.evolve(state, error=self._unproven(state.error))
+        return attrs.evolve(state, error=self._unproven(call, state.error))
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
         """Return the failure of a call that decides something; prove its 404, or explain it."""
@@ -81,17 +81,18 @@ class Settlement:
         if last.absent and await self._lives(call):
             error.proven = True
             return last
-        return attrs.evolve(last, error=self._unproven(error))
+        return attrs.evolve(last, error=self._unproven(call, error))
 
-    def _unproven(self, error: Any) -> NotFoundError:
+    def _unproven(self, call: Call, error: Any) -> NotFoundError:
         """Return the error for a 404 that proves nothing, with a remedy."""
-        why = (
-            f"no Enapter API is known at {self.wire.base_url}"
-            if error.from_api
-            else f"something other than the API answered at {self.wire.base_url}"
-        )
+        base_url, site_id = self.wire.base_url, call.operation.target().site_id
+        why = f"something other than the API answered at {base_url}: check base_url"
+        if error.from_api and site_id is not None:
+            why = f"the site {site_id} is not known at {base_url}: check base_url and the site"
+        elif error.from_api:
+            why = f"no Enapter API is known at {base_url}: check base_url"
         unproven = NotFoundError(
-            f"{error}; this does not prove that it is absent, because {why}: check base_url",
+            f"{error}; this does not prove that it is absent, because {why}",
             status=error.status,
             errors=error.errors,
             request_id=error.request_id,

@@ -75,7 +75,6 @@ def apply_all(
         if isinstance(operations, Plan):
             operations.write(copy)
         tell(_told(operations))
-        tell(f"run {folder.id}")
         default = str(folder.credentials) if kinds[Kind.SECRET] else None
         options = attrs.evolve(
             options,
@@ -99,6 +98,7 @@ def apply_all(
             total=len(operations),
             results=results,
             replace_results=force,
+            new=True,
         )
         return asyncio.run(running)
     finally:

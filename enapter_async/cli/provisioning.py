@@ -1,6 +1,7 @@
 """`enapter-async provisioning`: creates devices, and writes their settings for a runtime."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -134,12 +135,14 @@ def env(settings: Settings, file: str, output: str, *, force: bool) -> None:
 
 
 def _newest(file: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the last configuration of each device in a credentials file.
+    """Return the last configuration of each device in a credentials file, by a name for it.
+
+    The name is the device's id or slug, with its site if another site has a device of that name.
 
     Raises:
         ConfigurationError: the file cannot be read, or a line is no configuration.
     """
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -149,11 +152,16 @@ def _newest(file: Path) -> dict[str, Mapping[str, Any]]:
         try:
             row = json.loads(line)
             device = identifier("device_id", row["device_id"])
+            site = identifier("site_id", row["site_id"]) if "site_id" in row else ""
             if not isinstance(row.get("config"), dict):
                 problem = "its configuration could not be read when it was generated"
                 raise ConfigurationError(problem)
         except (ValueError, KeyError, TypeError, RecursionError, ArgumentError):
             # Without the error, which may hold a secret.
             raise ConfigurationError(f"{file}: line {number}: {problem}") from None
-        found[device] = row["config"]
-    return found
+        found[site, device] = row["config"]
+    times = Counter(device for _, device in found)
+    return {
+        device if times[device] == 1 else f"{site}.{device}": config
+        for (site, device), config in found.items()
+    }

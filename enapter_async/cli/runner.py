@@ -37,13 +37,15 @@ async def run_job(
     options: RunOptions,
     *,
     on_outcome: Callable[[Outcome[Any]], None],
+    on_begun: Callable[[], None] = lambda: None,
     folder: Place | None = None,
 ) -> tuple[Report, Exit | None]:
     """Execute operations; return the report and, if the run was cut short, an exit code.
 
     The first signal lets operations in flight finish, the second cancels them; `fleet stop` has
     the effect of the first one, through a file in `folder` or the run's row in PostgreSQL. If
-    `on_outcome` raises `OSError`, no more operations are started.
+    `on_outcome` raises `OSError`, no more operations are started. `on_begun` is called once the run
+    was not refused, before anything is sent.
     """
     run: Run[Any] = Run(client, operations, options)
     unwritten = False
@@ -64,6 +66,7 @@ async def run_job(
         watched = folder if isinstance(folder, RunFolder) else None
         earlier = None if watched is None else stop_request(watched)
         async with run, AsyncExitStack() as stack:
+            on_begun()
             if watched is not None:
                 watching = stopping_on_request(watched, stop, earlier=earlier)
                 await stack.enter_async_context(watching)
@@ -87,12 +90,13 @@ async def carry_out(
     total: int,
     results: str | None = None,
     replace_results: bool = False,
+    new: bool = False,
 ) -> Exit:
     """Execute a run, show its report, and return the exit code.
 
     If `operations` is None, the remaining operations of its journal are carried out. `total` is the
     number of outcomes to expect, for progress; `results` is a file to which each outcome is
-    written; `replace_results` replaces an existing one.
+    written; `replace_results` replaces an existing one. The id of a `new` run is shown.
     """
     watch = Watch()
     with contextlib.ExitStack() as stack:
@@ -114,7 +118,12 @@ async def carry_out(
         async with client:
             options = attrs.evolve(options, on_event=tracking.tell)
             report, cut_short = await run_job(
-                client, operations, options, on_outcome=on_outcome, folder=folder
+                client,
+                operations,
+                options,
+                on_outcome=on_outcome,
+                on_begun=lambda: tell(f"run {folder.id}") if new else None,
+                folder=folder,
             )
     ending = exit_of_report(report) if cut_short is None else cut_short
     # The journal contains everything, so a failed write here does not change the exit code.

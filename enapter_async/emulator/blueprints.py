@@ -1,10 +1,13 @@
 """The emulator's endpoints of blueprints (API page "Blueprints")."""
 
 import io
+import json
 import uuid
 import zipfile
 from datetime import datetime
 from email.parser import BytesParser
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -32,8 +35,9 @@ class Blueprints(Noun):
     An archive may be sent as the whole body, or as the field `data` of a form. It is valid if it is
     a ZIP archive with a `manifest.yml` and without entries for folders. Switches for choices that
     the API page leaves open: `envelope` is the form of the answer to an upload. An upload adds the
-    id to those that a device may be assigned, if the world limits them. Compiled, an archive has
-    one more file, `compiled.json`.
+    id to those that a device may be assigned, if the world limits them. A device that it is
+    assigned to gets its manifest, as it is written: JSON, or YAML if PyYAML is installed. Compiled,
+    an archive has one more file, `compiled.json`.
     """
 
     paths: ClassVar[tuple[str, ...]] = (
@@ -74,6 +78,8 @@ class Blueprints(Noun):
         made = uuid.uuid5(uuid.NAMESPACE_URL, f"blueprint-{len(self.stored)}")
         stored = Stored(str(made), archive, moment(self.world.now()), full_names)
         self.stored[stored.id] = stored
+        if manifest := manifest_of(archive):
+            self.world.manifests[stored.id] = manifest
         return stored
 
     def _upload(self, archive: bytes, request: Request) -> dict[str, Any]:
@@ -144,6 +150,28 @@ def faults_of(archive: bytes) -> list[str]:
     folders = [name for name in names if name.endswith("/")]
     errors = [f"{name} is an entry for a folder." for name in folders]
     return errors if MANIFEST in names else [*errors, f"{MANIFEST} is not there."]
+
+
+def manifest_of(archive: bytes) -> dict[str, Any]:
+    """Return the manifest in a blueprint; {} if it cannot be read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as files:
+            text = files.read(MANIFEST)
+    except (zipfile.BadZipFile, KeyError):
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None if find_spec("yaml") is None else _from_yaml(text)
+    return found if isinstance(found, dict) else {}
+
+
+def _from_yaml(text: bytes) -> Any:
+    yaml = import_module("yaml")
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

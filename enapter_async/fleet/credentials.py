@@ -40,7 +40,8 @@ class CredentialsFile:
     """Stores secret results in a file. Each result is on disk before `store` returns.
 
     Each line is one JSON object: `device_id`, `protocol`, `generated_at` (RFC 3339, UTC) and
-    `config` as returned by the API. If the response could not be parsed, `config` is replaced
+    `config` as returned by the API; with `site_id` if the device was addressed through its site,
+    because a slug may exist at several. If the response could not be parsed, `config` is replaced
     by `raw`, its body as text (or by `raw_base64`, if the body is not UTF-8). The file is
     created with mode 0600, or appended to if it is a plain file of this user with that mode;
     a second writer is refused.
@@ -183,8 +184,10 @@ class CredentialsFile:
     def _line(self, operation: Operation[Any], result: Any, mark: Mapping[str, Any]) -> bytes:
         told = operation_to_json(operation)
         generated_at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        through = {"site_id": told["site_id"]} if told.get("site_id") else {}
         row = {
             "device_id": told.get("device_id"),
+            **through,
             "protocol": told.get("protocol"),
             "generated_at": generated_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             **mark,

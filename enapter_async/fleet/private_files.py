@@ -113,7 +113,9 @@ def _problem_of(state: os.stat_result) -> str:
 
 
 def _exists(path: str | os.PathLike[str]) -> ConfigurationError:
-    return ConfigurationError(f"{os.fspath(path)} already exists; choose a new file")
+    return ConfigurationError(
+        f"{os.fspath(path)} already exists; choose a new file, or replace it (--force)"
+    )
 
 
 def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:

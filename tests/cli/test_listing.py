@@ -64,7 +64,9 @@ def test_force_replaces_output_files(run: Run, leaf: str, tmp_path: Path) -> Non
         ("fleet", "report", "last", "-o", str(file)),
     ):
         file.write_text("old")
-        assert run(*command).exit_code == Exit.USAGE, command
+        refused = run(*command)
+        assert refused.exit_code == Exit.USAGE, command
+        assert "--force" in refused.stderr
         assert file.read_text() == "old"
         assert run(*command, "--force").exit_code == 0, command
         assert file.read_text("utf-8") != "old"

@@ -54,6 +54,10 @@ def test_credentials_become_settings_of_the_official_runtime(
     assert again.exit_code == Exit.USAGE
     assert f"{folder}/{rows[0]['device_id']}.env and 1 others already exist" in again.stderr
     assert run("provisioning", "env", str(kept), "-o", str(folder), "--force").exit_code == 0
+    twins = [{**row, "device_id": "pump", "site_id": f"s{n}"} for n, row in enumerate(rows)]
+    kept.write_text("".join(json.dumps(row) + "\n" for row in twins), "utf-8")
+    assert run("provisioning", "env", str(kept), "-o", str(folder)).exit_code == Exit.DONE
+    assert {"s0.pump.env", "s1.pump.env"} <= {each.name for each in folder.iterdir()}
     kept.write_text('{"device_id": "a", "raw": "SECRET"}\n', "utf-8")
     refused = run("provisioning", "env", str(kept), "-o", str(folder))
     assert refused.exit_code == Exit.USAGE
@@ -79,3 +83,17 @@ def test_a_new_configuration_may_be_written_as_a_setting(
     device = next(each for each in world if each.hardware_id == "A00")
     shown = run("devices", "generate-config", device.id, "--format", "env", "--show")
     assert shown.stdout.startswith(f"{name}=")
+
+
+def test_a_plan_that_is_refused_names_no_run_of_its_own(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    rows, plan = tmp_path / "rows.csv", tmp_path / "plan"
+    site = world.sites[0].id
+    rows.write_text(f"operation,name,slug,site_id\nprovision,Pump,pump-9,{site}\n", "utf-8")
+    assert run("fleet", "plan", str(rows), "-o", str(plan)).exit_code == Exit.DONE
+    first = run("fleet", "apply", str(plan), "--yes")
+    assert (first.exit_code, "\nrun 2" in first.stderr) == (Exit.DONE, True)
+    again = run("fleet", "apply", str(plan), "--yes")
+    assert (again.exit_code, "\nrun 2" in again.stderr) == (Exit.REFUSED, False)
+    assert len(run("fleet", "runs").stdout.splitlines()) == 1

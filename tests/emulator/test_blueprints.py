@@ -1,5 +1,6 @@
 """The emulator's blueprints: sent as a whole body or in a form, and refused if not valid."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -68,3 +69,16 @@ def test_a_device_declares_what_its_blueprint_declares() -> None:
     assert world.get("new").manifest == manifest
     world.assign_blueprint("new", blueprint_id="bp-2")
     assert world.get("new").manifest == manifest, "nothing is known about bp-2"
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"commands": {"fly": {}}}', b"commands:\n  fly: {}\n"], ids=["json", "yaml"]
+)
+def test_a_device_gets_the_manifest_of_an_uploaded_blueprint(text: bytes) -> None:
+    world = World.from_json([{"id": "one", "manifest": {"commands": {"old": {}}}}])
+    blueprint = Blueprints(world).store(zipped({"manifest.yml": text}))
+    world.assign_blueprint("one", blueprint_id=blueprint.id)
+    known: dict[str, Any] = {"commands": {"fly": {}}}
+    if text[:1] != b"{" and find_spec("yaml") is None:
+        known = {"commands": {"old": {}}}
+    assert world.get("one").manifest == known

@@ -12,6 +12,7 @@ from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Provisioning, Reply, ServerFailure, World
+from enapter_async.emulator.state import Site
 from enapter_async.errors import AmbiguousOutcomeError
 from enapter_async.fleet import JournalOptions, State, Verdict
 from enapter_async.fleet.errors import InputError
@@ -131,6 +132,26 @@ async def test_a_plan_refuses_a_slug_that_another_device_has(client: Client) -> 
         assert {item.device for item in refused} == {"dev-1"}
         assert "another device already has its key" in refused[0].why
         assert plan.counts[Verdict.CHANGE] == 3
+
+
+async def test_one_slug_at_two_sites_is_two_devices_with_credentials_of_their_own(
+    tmp_path: Path,
+) -> None:
+    world = World(sites=[Site(id=site, name=site) for site in ("s1", "s2")], unique_slugs="site")
+    header = "operation,name,slug,site_id,blueprint_id,protocol"
+    rows = [f"provision,Pump,pump,{site},bp-1,MQTTS" for site in ("s1", "s2")]
+    file = "\n".join([header, *rows, ""]).encode()
+    kept = tmp_path / "kept.jsonl"
+    async with (
+        Emulator(world=world) as emulator,
+        Client(emulator.token, base_url=emulator.base_url) as client,
+    ):
+        with await fleet.plan(client, list(parse_operations(file, source="x.csv"))) as plan:
+            assert (await fleet.apply(client, plan, credentials=kept)).ok
+    assert sorted(device.site_id for device in world) == ["s1", "s2"]
+    lines = [json.loads(line) for line in kept.read_text("utf-8").splitlines()]
+    named = sorted((line["site_id"], line["device_id"]) for line in lines)
+    assert named == [("s1", "pump"), ("s2", "pump")]
 
 
 async def test_another_slug_than_requested_differs_and_holds_the_rest(
