@@ -244,7 +244,7 @@ def apply_file(
             by=parsed_by(by),
             workers=1 if workers is None else workers,
             credentials=None if options.credentials is None else str(options.credentials),
-            source=file,
+            facts={"source": file, "command": typed(), "rows": rows_of(operations)},
             force=allow_overlap,
         )
     click.get_current_context().exit(ending)

@@ -108,7 +108,7 @@ def apply_as_job(
     by: By | None,
     workers: int,
     credentials: str | None,
-    source: str,
+    facts: Mapping[str, str],
     force: bool,
 ) -> Exit:
     """Submit a job, and work on it with processes of this machine; return the exit code."""
@@ -120,7 +120,7 @@ def apply_as_job(
         max_rate=settings.max_rate,
         base_url=str(about),
         force=force,
-        facts={"source": source},
+        facts=facts,
         options=attrs.evolve(options, journal=None, credentials=None, on_event=None),
     )
     job = asyncio.run(submitting)

@@ -13,11 +13,19 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
-from enapter_async.cli.fleet_jobs import BY, JOURNAL, WORKERS, apply_as_job, job_at, parsed_by
+from enapter_async.cli.fleet_jobs import (
+    ALLOW_OVERLAP,
+    BY,
+    JOURNAL,
+    WORKERS,
+    apply_as_job,
+    job_at,
+    parsed_by,
+)
 from enapter_async.cli.fleet_plan import progress, show_plan
-from enapter_async.cli.options import Settings, connection_options, tell, warn
+from enapter_async.cli.options import Settings, connection_options, tell, typed, warn
 from enapter_async.cli.places import find_place
-from enapter_async.cli.prompts import confirm
+from enapter_async.cli.prompts import confirm, force_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.names import read_journal
@@ -47,12 +55,7 @@ _WHY = {
     shell_complete=completion.files,
     help="Only write the plan, to this new file.",
 )
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Replace the output file if it already exists; with --journal, submit the job even if "
-    "another, unfinished one changes the same objects.",
-)
+@force_option
 @click.option(
     "--state",
     "states",
@@ -77,6 +80,7 @@ _WHY = {
 @JOURNAL
 @BY
 @WORKERS
+@ALLOW_OVERLAP
 def undo_run(
     settings: Settings,
     *,
@@ -91,6 +95,7 @@ def undo_run(
     place: str | None,
     by: str | None,
     workers: int | None,
+    allow_overlap: bool,
 ) -> None:
     """Undo the changes of RUN, as far as possible.
 
@@ -104,8 +109,8 @@ def undo_run(
     With --journal, a job for several workers carries it out. If RUN is such a job itself, the new
     one is divided in the same way and has the same --max-rate, unless you give others.
     """
-    if place is None and (by is not None or workers is not None):
-        raise click.UsageError("--by and --workers need --journal")
+    if place is None and (by is not None or workers is not None or allow_overlap):
+        raise click.UsageError("--by, --workers and --allow-overlap need --journal")
     chosen = UndoOnly(
         states=frozenset(map(State, states)), sites=frozenset(site_ids), items=_numbers(items)
     )
@@ -154,8 +159,8 @@ def undo_run(
             else:
                 ending = apply_as_job(
                     settings, plan, options, place=place, by=divided,
-                    workers=1 if workers is None else workers, credentials=None, source=source,
-                    force=force,
+                    workers=1 if workers is None else workers, credentials=None,
+                    facts={"source": source, "command": typed()}, force=allow_overlap,
                 )  # fmt: skip
     click.get_current_context().exit(ending)
 

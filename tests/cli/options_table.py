@@ -232,7 +232,7 @@ OWN: Final = (
         {
             "--journal": lambda s: s.values["distribute"][1] == f"{s.places['folder']}/new",
             "--by": lambda s: s.values["by"] == 3,
-            "--allow-overlap": lambda s: s.values["allow_overlap"],
+            "--allow-overlap": lambda s: s.values["force"],
             "--workers": lambda s: s.code == 0 and s.run is None,
         },
     ),
@@ -354,9 +354,10 @@ OWN: Final = (
         "fleet undo",
         (
             *("{run}", "--yes", "--journal", "{folder}/undo", "--by", "3"),
-            *("--workers", "0", "--force"),
+            *("--workers", "0", "--allow-overlap"),
         ),
         {
+            "--allow-overlap": lambda s: s.values["force"],
             "--journal": lambda s: s.values["distribute"][1] == f"{s.places['folder']}/undo",
             "--by": lambda s: s.values["by"] == 3,
             "--workers": lambda s: s.code == 0 and s.run is None,
