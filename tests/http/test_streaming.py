@@ -50,6 +50,23 @@ async def read(rig: Rig, **given: Any) -> list[float]:
         return [row.values[0] async for row in opened]
 
 
+async def test_any_streamed_operation_can_be_opened(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.script(ignored(csv()), ignored(errors(403)), ignored(csv()))
+    async with open_rig(transport, server) as rig:
+        async with rig.client.stream(QUERY) as stream:
+            assert [each.attribute for each in stream.reader.columns] == ["power"]
+            rows = [row async for batch in stream.batches() for row in batch]
+        assert [row.values for row in rows] == [(0.0,), (1.0,), (2.0,)]
+        with pytest.raises(PermissionDeniedError):
+            async with rig.client.stream(QUERY):
+                pass
+        with pytest.raises(ZeroDivisionError):  # what its reader raises is passed on
+            async with rig.client.stream(QUERY):
+                raise ZeroDivisionError
+
+
 BEFORE = {
     "closed": close(),
     "half a head": half_head(),
