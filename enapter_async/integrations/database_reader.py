@@ -1,6 +1,7 @@
 """The status of a job in PostgreSQL, from its rows and the journals of its partitions."""
 
 import contextlib
+import math
 import re
 import threading
 from collections import deque
@@ -185,10 +186,10 @@ def _waiting(status: JobStatus, rows: Rows) -> str:
     if status.at_work or status.stopped is not None:
         return status.waiting
     if position.hold_until is not None and position.hold_until > position.now:
-        seconds = position.hold_until - position.now
-        return f"wave {position.wave + 1} passed; the next one starts in {seconds:.0f} s"
+        seconds = math.ceil(position.hold_until - position.now)
+        return f"wave {position.wave + 1} passed; the next one starts in {seconds} s"
     begun = [row for row in rows.partitions if row["open"] and row["wave"] <= position.wave]
-    if not begun:
+    if not begun and position.wave >= 0:
         return "it is checked whether the next wave may start"
     if any(row["not_before"] > row["now"] for row in begun):
         return "a worker gave a part of it back; it is tried again shortly"

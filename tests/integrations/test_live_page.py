@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from enapter_async.emulator import Emulator, World
+from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.fleet import State
 from enapter_async.integrations.jobs import RESUME_OPTIONS
 from tests.fleet.fleets import fleet_of, uuid
@@ -234,10 +234,11 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
 @pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 async def test_a_browser_continues_past_a_wave_that_did_not_pass(tmp_path: Path) -> None:
     file = tmp_path / "names.csv"
-    rows = [f"update,{uuid(0)},,device-5", *(f"update,{uuid(n)},New {n}," for n in range(1, 20))]
-    file.write_text("\n".join(["operation,device_id,name,slug", *rows]), "utf-8")
+    rows = [f"update,{uuid(0)},,device-5,", *(f"update,{uuid(n)},New {n},," for n in range(1, 15))]
+    rows += [f"generate_config,{uuid(15)},,,MQTT"]
+    file.write_text("\n".join(["operation,device_id,name,slug,protocol", *rows]), "utf-8")
     async with (
-        Emulator(world=World(fleet_of(20))) as emulator,
+        Emulator(world=World(fleet_of(16))) as emulator,
         backend(APPS[0], emulator, tmp_path / "jobs") as (_, url),
         chromium(tmp_path / "browser") as tab,
     ):
@@ -247,10 +248,17 @@ async def test_a_browser_continues_past_a_wave_that_did_not_pass(tmp_path: Path)
         await tab.until("$('phase').textContent === 'stopped' && $('steps').children.length")
         assert await steps(tab) == ["resume", "retry_failed", "accept_wave"]
         assert emulator.world.log.count("update") == 0
+        emulator.faults.add(Drop(after_effect=True), device=uuid(15), method="POST")
         await tab.press("#accept_wave")
         await tab.until("$('phase').textContent === 'ended'")
-        assert await steps(tab) == ["retry_failed"]
-        assert emulator.world.log.count("update") == 19
+        assert await steps(tab) == ["retry_failed", "regenerate", "skip"]
+        await tab.press("#skip")
+        await tab.until("$('steps').querySelectorAll('button').length === 1")
+        emulator.world.change(uuid(5), slug="another")
+        await tab.press("#retry_failed")
+        await tab.until("$('phase').textContent === 'ended' && $('steps').children.length === 0")
+        assert emulator.world.log.count("generate_config") == 1, "it was skipped"
+        assert emulator.world.log.count("update") == 15
         assert tab.complaints == []
 
 
