@@ -133,13 +133,12 @@ async def _without_look(stack: AsyncExitStack, base_url: str) -> Load:
 
 
 async def _without_cap(stack: AsyncExitStack, base_url: str) -> Load:
-    async def receive(protocol: Any, _max_bytes: int) -> Reply:
-        head, payload = await protocol.read()
-        return Reply(head.code, head.headers, await payload.read())
+    def at_once(head: Any, payload: Any, _max_bytes: int) -> Reply | None:
+        return Reply(head.code, head.headers, payload.read_nowait()) if payload.is_eof() else None
 
     client = await _client(stack, base_url)
     transport = inside(client, "transport")
-    replace(transport, exchange=calling(type(transport).exchange, _receive=receive))
+    replace(transport, exchange=calling(type(transport).exchange, _at_once=at_once))
     return _load(client, CONCURRENCY)
 
 

@@ -155,7 +155,10 @@ class DirectTransport:
         kind = ""
         try:
             line.transport.write(self._serialize(message))
-            reply = await _receive(protocol, max_bytes)
+            head, payload = await protocol.read()
+            reply = _at_once(head, payload, max_bytes)
+            if reply is None:
+                reply = await _receive(protocol, head, payload, max_bytes)
         except Exception as error:  # noqa: BLE001 - after a write, it may have been sent
             kind = type(error).__name__
         finally:
@@ -258,25 +261,33 @@ class DirectTransport:
         return Line(connection, protocol, transport, pending)
 
 
-async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
-    head, payload = await protocol.read()
-    code = head.code
+def _at_once(head: Any, payload: aiohttp.StreamReader, max_bytes: int) -> Reply | None:
+    """Return the reply if this head is final and its body has arrived, as almost always."""
+    if head.code < 200 or torn(head.headers):
+        return None
+    found = read_at_once(payload, head.code, max_bytes)
+    return None if found is None else _reply(head, found)
+
+
+async def _receive(
+    protocol: ResponseHandler, head: Any, payload: aiohttp.StreamReader, max_bytes: int
+) -> Reply:
+    """Return the reply that begins with this head, or that follows it if it is interim."""
     interim = 0
-    while code < 200 and code != 101 and interim < INTERIM_LIMIT:
+    while head.code < 200 and head.code != 101 and interim < INTERIM_LIMIT:
         interim += 1
         head, payload = await protocol.read()
-        code = head.code
-    if code < 200:
+    if head.code < 200:
         raise NoFinalAnswer
-    headers = head.headers
-    if torn(headers):
+    if torn(head.headers):
         raise TwoLengths
-    framed = head.chunked or _CONTENT_LENGTH in headers
-    body, cut, late = read_at_once(payload, code, max_bytes) or await read_body(
-        payload, code, max_bytes
-    )
+    return _reply(head, await read_body(payload, head.code, max_bytes))
+
+
+def _reply(head: Any, found: tuple[bytes, str, bool]) -> Reply:
+    framed = head.chunked or _CONTENT_LENGTH in head.headers
     # A quarter of the time that the class's own `__new__` takes.
-    return tuple.__new__(Reply, (code, headers, body, cut, late, framed))
+    return tuple.__new__(Reply, (head.code, head.headers, *found, framed))
 
 
 def _in_time(reply: Reply) -> Reply:
