@@ -11,6 +11,7 @@ import select
 import socket
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -101,7 +102,7 @@ class DirectTransport:
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
         self._lines = Lines(self._loop)
-        self._pending: weakref.WeakKeyDictionary[ResponseHandler, Callable[[], bool]] = (
+        self._pending: weakref.WeakKeyDictionary[ResponseHandler, Callable[[], object]] = (
             weakref.WeakKeyDictionary()
         )
         self._connect_timeout = client_timeout(10.0)
@@ -301,14 +302,13 @@ def _in_time(reply: Reply) -> Reply:
     return reply._replace(cut="the response did not end in time", late=True)
 
 
-def _readable(sock: socket.socket) -> Callable[[], bool]:
-    """Return a fast function that checks whether this socket has unread bytes or was closed."""
+def _readable(sock: socket.socket) -> Callable[[], object]:
+    """Return a fast function; its result is true if the socket has unread bytes or was closed."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
-        ask = poll.poll
-        return lambda: bool(ask(0))
-    return lambda: bool(select.select([sock], [], [], 0)[0])
+        return partial(poll.poll, 0)
+    return lambda: select.select([sock], [], [], 0)[0]
 
 
 class TwoLengths(Exception):  # noqa: N818 - it names what is wrong

@@ -32,13 +32,13 @@ class Line:
         connection: aiohttp.connector.Connection,
         protocol: ResponseHandler,
         transport: asyncio.Transport,
-        pending: Callable[[], bool],
+        pending: Callable[[], object],
     ) -> None:
         self.connection = connection
         self.protocol = protocol
         self.transport = transport
         self.pending = pending
-        """Returns whether the socket has unread data."""
+        """Returns something true if the socket has unread data."""
         self.until = 0.0
         self.late = False
         self.spared = False
@@ -78,7 +78,7 @@ class Lines:
         if self._closed:
             line.connection.release()
             return
-        line.rests_since = self._loop.time()
+        line.rests_since = self._due  # the next sweep, at most `SWEEP_SECONDS` from now
         self.resting.append(line)
 
     def drop(self) -> None:

@@ -210,8 +210,10 @@ class Pipeline(Renewing):
             self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
         sent_with = self.wire.renewals
         try:
-            reply = await self._sent(call.message, operation, left)
-            ended = self._value(call.message, operation, reply)
+            ended: Any = await self._sent(call.message, operation, left)
+            reply = ended
+            if not isinstance(reply, Failure):
+                ended = self.wire.read(operation, reply, fresh=call.message.fresh)
         except BaseException:
             limiter.dropped(permit)
             raise
@@ -271,15 +273,6 @@ class Pipeline(Renewing):
             left=left,
             timeouts=self.timeouts if wait is None else self.timeouts.longer(wait),
         )
-
-    def _value(
-        self, message: Message, operation: Operation[Any], reply: Reply | Failure
-    ) -> Any | Failure:
-        """Return the operation's value from the result of an exchange, or the failure."""
-        if isinstance(reply, Failure):
-            return reply
-        read = self.wire.read_fresh if message.fresh else self.wire.read
-        return read(operation, reply)
 
     def _time_left(self, call: Call) -> float:
         left = call.end - self.clock.monotonic()
@@ -367,8 +360,9 @@ class Pipeline(Renewing):
                 break
             sent_with = self.wire.renewals
             try:
-                reply = await self._sent(message, reading, left)
-                state = self._value(message, reading, reply)
+                reply = state = await self._sent(message, reading, left)
+                if not isinstance(reply, Failure):
+                    state = self.wire.read(reading, reply, fresh=message.fresh)
             except BaseException:
                 self.limiter.dropped(permit)
                 raise

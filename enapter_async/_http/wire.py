@@ -159,21 +159,13 @@ class Wire:
         pairs = [(name, self._mask.text(value)) for name, value in reply.headers.items()]
         return CIMultiDictProxy(CIMultiDict(pairs))
 
-    def read_fresh(self, operation: Operation[T], reply: Reply) -> T | Failure:
-        """Read an answer as `read` does, but reject one that came from a cache."""
-        told = told_by_cache(reply.headers) if reply.status in _BELIEVED else ""
-        if not told:
-            return self.read(operation, reply)
-        return Failure(
-            certainty=Certainty.MAYBE,
-            error=CachedAnswerError(f"a cache answered ({printable(told, 80)}), not the API"),
-            kind="CachedAnswerError",
-            retries=1,
-            status=reply.status,
-        )
+    def read(self, operation: Operation[T], reply: Reply, *, fresh: bool = False) -> T | Failure:  # noqa: PLR0911 - one for each form of answer
+        """Return the operation's value from an answer, or the failure.
 
-    def read(self, operation: Operation[T], reply: Reply) -> T | Failure:  # noqa: PLR0911 - one for each form of answer
-        """Return the operation's value from an answer, or the failure."""
+        With `fresh`, an answer that came from a cache is a failure.
+        """
+        if fresh and reply.status in _BELIEVED and (told := told_by_cache(reply.headers)):
+            return _cached(reply, told)
         if not 200 <= reply.status < 300:
             return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
@@ -264,6 +256,16 @@ class Wire:
         if not isinstance(entries, list):
             return ()
         return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
+
+
+def _cached(reply: Reply, told: str) -> Failure:
+    return Failure(
+        certainty=Certainty.MAYBE,
+        error=CachedAnswerError(f"a cache answered ({printable(told, 80)}), not the API"),
+        kind="CachedAnswerError",
+        retries=1,
+        status=reply.status,
+    )
 
 
 def printable(text: str, limit: int = 200) -> str:

@@ -252,7 +252,7 @@ def test_a_page_shows_that_devices_carry_a_time() -> None:
 def test_how_a_cache_identifies_itself(name: str, value: str, cached: bool) -> None:
     headers = CIMultiDict({"Content-Type": "application/json", name: value})
     assert bool(told_by_cache(headers)) is cached
-    answered = wire().read_fresh(GET, reply(200, DEVICE, {**JSON, name: value}))
+    answered = wire().read(GET, reply(200, DEVICE, {**JSON, name: value}), fresh=True)
     assert isinstance(answered, Failure) is cached
     assert not isinstance(wire().read(GET, reply(200, DEVICE, {**JSON, name: value})), Failure)
     if isinstance(answered, Failure):

@@ -64,9 +64,9 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_absence.py::test_without_a_known_api_a_404_proves_nothing",
         ),
         "a cache's answer is believed": Break(
-            "_http.wire:Wire.read_fresh",
-            "if not told:",
-            "if True:",
+            "_http.wire:Wire.read",
+            "if fresh and reply.status in _BELIEVED and",
+            "if False and",
             by="http/test_freshness.py::test_a_cached_answer_settles_nothing",
         ),
         "a settling read asks for no fresh answer": Break(
