@@ -1,5 +1,6 @@
 """`enapter-async commands`: executes commands on single devices, and shows executions."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from enapter_async.api.following import WAIT
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, connection_options, time_option
 from enapter_async.cli.prompts import confirm
 from enapter_async.client import Client
 from enapter_async.models.commands import ExecutionsOrder
@@ -18,6 +19,17 @@ from enapter_async.models.manifest import Command, Manifest
 from enapter_async.operation import Operation
 from enapter_async.operations.commands import CreateExecution, ExecuteCommand
 from enapter_async.text import plain
+
+
+def _wait(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--wait",
+        type=click.FloatRange(min=0),
+        default=WAIT,
+        show_default=True,
+        metavar="SECONDS",
+        help=text,
+    )
 
 
 @click.group("commands", cls=Nouns)
@@ -30,14 +42,7 @@ def command() -> None:
 @click.argument("device")
 @click.argument("name")
 @click.option("--args", "arguments", metavar="JSON", help="The arguments, as a JSON object.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=WAIT,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to follow the execution; 0 does not follow it.",
-)
+@_wait("How long to follow the execution; 0 does not follow it.")
 @click.option(
     "--blocking",
     is_flag=True,
@@ -94,14 +99,7 @@ def _confirm(declared: Command | None, *, yes: bool) -> None:
 @connection_options
 @click.argument("device")
 @click.argument("execution")
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=WAIT,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to follow the execution.",
-)
+@_wait("How long to follow the execution.")
 @through_site
 def follow_execution(
     settings: Settings, *, device: str, execution: str, wait: float, site_id: str | None
@@ -143,8 +141,8 @@ def get_execution(
 @click.option(
     "--name", "names", metavar="NAME", multiple=True, help="List only executions of this command."
 )
-@click.option("--since", metavar="TIME", help="Created at this time or later (RFC 3339).")
-@click.option("--until", metavar="TIME", help="Created before this time (RFC 3339).")
+@time_option("--since", help="Created at this time or later (RFC 3339).")
+@time_option("--until", help="Created before this time (RFC 3339).")
 @click.option("--newest-first", is_flag=True, help="Start with the newest.")
 @listing_options("id", "created_at", "device_id", "request.name", "state")
 def list_executions(
@@ -154,15 +152,14 @@ def list_executions(
     site_id: str | None,
     states: tuple[str, ...],
     names: tuple[str, ...],
-    since: str | None,
-    until: str | None,
+    since: datetime | None,
+    until: datetime | None,
     newest_first: bool,
     listing: Listing,
 ) -> None:
     """List the executions of DEVICE, or of a site, oldest first."""
     if device is None and site_id is None:
         raise click.UsageError("give a DEVICE, or a site with --site")
-    times = (_time("--since", since), _time("--until", until))
     oldest, newest = ExecutionsOrder.CREATED_AT_ASC, ExecutionsOrder.CREATED_AT_DESC
     list_objects(
         settings,
@@ -171,18 +168,9 @@ def list_executions(
             site_id=site_id,
             states=states,
             names=names,
-            created_at_gte=times[0],
-            created_at_lt=times[1],
+            created_at_gte=since,
+            created_at_lt=until,
             order=newest if newest_first else oldest,
         ),
         listing,
     )
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(
-            f"{option} must be a time such as 2026-11-26T12:00:00Z, not {text!a}"
-        ) from None

@@ -17,7 +17,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.causes import Cause
 from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.options import tell
+from enapter_async.cli.options import faults_option, tell
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.summary import COLOURS, output_console, save_picture
 from enapter_async.emulator.faults import (
@@ -52,14 +52,7 @@ _PICTURE: Final = 104
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Seed of the fleet and its faults."
 )
-@click.option(
-    "--faults",
-    type=click.FloatRange(0, 1),
-    default=0.15,
-    show_default=True,
-    metavar="RATE",
-    help="Share of requests that get a fault, from 0 to 1.",
-)
+@faults_option(0.15)
 @click.option(
     "--max-rate",
     type=click.FloatRange(min=0, min_open=True),

@@ -7,7 +7,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import tell
+from enapter_async.cli.options import faults_option, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.streams import OutputError
 from enapter_async.emulator.faults import Drop, FaultProfile
@@ -46,13 +46,7 @@ _READING: Final = frozenset({"GET", "HEAD"})
     shell_complete=completion.files,
     help="Load the fleet from this JSON file instead of generating one.",
 )
-@click.option(
-    "--faults",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    metavar="RATE",
-    help="Share of requests that get a fault, from 0 to 1. [default: 0]",
-)
+@faults_option(0)
 @click.option(
     "--lose-answers",
     type=click.Choice(["writes", "all"]),

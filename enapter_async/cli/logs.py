@@ -9,7 +9,7 @@ from enapter_async.cli.following import follow_objects, line_of_log, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, through_site
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, connection_options, time_option
 from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 
 _FILTERS = (
@@ -44,29 +44,28 @@ def command() -> None:
 @click.argument("device")
 @through_site
 @_filter_options
-@click.option("--since", metavar="TIME", help="Received at this time or later (RFC 3339).")
-@click.option("--until", metavar="TIME", help="Received at this time or earlier (RFC 3339).")
+@time_option("--since", help="Received at this time or later (RFC 3339).")
+@time_option("--until", help="Received at this time or earlier (RFC 3339).")
 @click.option("--newest-first", is_flag=True, help="Begin with the newest.")
 @listing_options("received_at", "severity", "message")
 def list_logs(
     settings: Settings,
     *,
     device: str,
-    since: str | None,
-    until: str | None,
+    since: datetime | None,
+    until: datetime | None,
     newest_first: bool,
     listing: Listing,
     **filters: Any,
 ) -> None:
     """List the logs of DEVICE that the API has kept, oldest first."""
-    times = (_time("--since", since), _time("--until", until))
     oldest, newest = LogsOrder.RECEIVED_AT_ASC, LogsOrder.RECEIVED_AT_DESC
     list_objects(
         settings,
         lambda client: client.logs.list(
             device,
-            received_at_from=times[0],
-            received_at_to=times[1],
+            received_at_from=since,
+            received_at_to=until,
             order=newest if newest_first else oldest,
             **filters,
         ),
@@ -89,12 +88,3 @@ def follow_logs(settings: Settings, *, device: str, limit: int | None, **filters
     follow_objects(
         settings, lambda client: client.logs.stream(device, **filters), line_of_log, limit=limit
     )
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError:
-        raise click.UsageError(
-            f"{option} must be a time such as 2026-11-26T12:00:00Z, not {text!a}"
-        ) from None

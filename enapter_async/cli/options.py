@@ -8,6 +8,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -275,6 +276,32 @@ _CONNECTION: Final = (
         help=f"Log each call and each failed attempt. [env {LOG_VARIABLE}=info; debug logs more]",
     ),
 )
+
+
+def faults_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option for how many requests an emulated server fails."""
+    return click.option(
+        "--faults",
+        type=click.FloatRange(0, 1),
+        default=default,
+        show_default=True,
+        metavar="RATE",
+        help="Share of requests that get a fault, from 0 to 1.",
+    )
+
+
+def _moment(value: Any) -> datetime:
+    """Return a time, which must have a zone."""
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise click.BadParameter(f"{value!a} is not a time such as 2026-11-26T12:00:00Z")
+    return time
+
+
+time_option: Final = functools.partial(click.option, type=_moment, metavar="TIME")
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:

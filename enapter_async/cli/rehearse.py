@@ -12,7 +12,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_report
-from enapter_async.cli.options import Settings, connection_options, is_quiet, tell
+from enapter_async.cli.options import Settings, connection_options, faults_option, is_quiet, tell
 from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
@@ -161,14 +161,7 @@ _LIES_SHOWN: Final = 20
 @click.command("rehearse")
 @connection_options
 @click.argument("plan", shell_complete=completion.files)
-@click.option(
-    "--faults",
-    type=click.FloatRange(0, 1),
-    default=0.05,
-    show_default=True,
-    metavar="RATE",
-    help="Share of requests that get a fault, from 0 to 1.",
-)
+@faults_option(0.05)
 @click.option("--seed", type=int, default=1, show_default=True, help="Which faults.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
 @click.option(

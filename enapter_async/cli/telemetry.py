@@ -12,7 +12,7 @@ import click
 from enapter_async.cli.following import follow_objects, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import run_reading, through_site
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, connection_options, time_option
 from enapter_async.cli.rows import json_line
 from enapter_async.converter import unstructure
 from enapter_async.models.telemetry import (
@@ -36,17 +36,6 @@ def _duration(value: Any) -> timedelta:
     if found is None:
         raise click.BadParameter(f"{value!a} is not a duration such as 30s, 5m, 1h or 1d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _time(value: Any) -> datetime:
-    """Return a time, which must have a zone."""
-    try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise click.BadParameter(f"{value!a} is not a time such as 2026-11-26T12:00:00Z")
-    return time
 
 
 _selectors = click.argument("selectors", nargs=-1, required=True, metavar="DEVICE=ATTRIBUTE,…")
@@ -130,8 +119,8 @@ def follow(settings: Settings, device: str, site_id: str | None, limit: int | No
 @command.command("timeseries")
 @connection_options
 @_selectors
-@click.option("--from", "from_", type=_time, required=True, metavar="TIME", help="The start.")
-@click.option("--to", type=_time, required=True, metavar="TIME", help="The end.")
+@time_option("--from", "from_", required=True, help="The start.")
+@time_option("--to", required=True, help="The end.")
 @click.option(
     "--granularity",
     type=_duration,
@@ -145,12 +134,7 @@ def follow(settings: Settings, device: str, site_id: str | None, limit: int | No
     type=click.Choice(_AGGREGATIONS, case_sensitive=False),
     help="How the values within this time are combined. [default: the API's choice]",
 )
-@click.option(
-    "--after",
-    type=_time,
-    metavar="TIME",
-    help="Continue a time series that was interrupted after this row.",
-)
+@time_option("--after", help="Continue a time series that was interrupted after this row.")
 def timeseries(
     settings: Settings,
     *,

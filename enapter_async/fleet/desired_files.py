@@ -2,12 +2,11 @@
 
 import os
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import InputError, Problem
-from enapter_async.fleet.operation_files import LIKENESS, OnIgnored, read_objects
+from enapter_async.fleet.operation_files import LIKENESS, OnIgnored, read_bytes, read_objects
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.kinds import OLD_NOUN
@@ -29,12 +28,7 @@ def read_desired(
         InputError: with the line number of each problem.
         ConfigurationError: the file cannot be read.
     """
-    source = Path(path)
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read: {error.strerror}") from None
-    return parse_desired(data, source=str(source), on_ignored=on_ignored)
+    return parse_desired(read_bytes(path), source=os.fspath(path), on_ignored=on_ignored)
 
 
 def parse_desired(

@@ -80,12 +80,19 @@ def read_operations(
         InputError: with the line number of each problem.
         ConfigurationError: the file cannot be read.
     """
-    source = Path(path)
+    return parse_operations(read_bytes(path), source=os.fspath(path), on_ignored=on_ignored)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
     try:
-        data = source.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read: {error.strerror}") from None
-    return parse_operations(data, source=str(source), on_ignored=on_ignored)
+        raise ConfigurationError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None
 
 
 def parse_operations(
