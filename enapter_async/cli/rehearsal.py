@@ -18,7 +18,6 @@ from enapter_async.cli.options import typed
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.runner import run_job
 from enapter_async.client import Client
-from enapter_async.emulator.configuration import MASK
 from enapter_async.emulator.faults import (
     Drop,
     FaultProfile,
@@ -27,8 +26,10 @@ from enapter_async.emulator.faults import (
     ServerFailure,
     Truncate,
 )
+from enapter_async.emulator.log import cause_of
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
+from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
@@ -36,9 +37,8 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
-from enapter_async.operation import Operation, Repeat
-from enapter_async.operations.configuration import ResetConfiguration, UpdateConfiguration
-from enapter_async.operations.sites import UpdateSite
+from enapter_async.operation import Operation, Repeat, described
+from enapter_async.payload import Payload
 
 KINDS: Final = (
     Latency(seconds=0.02),
@@ -132,78 +132,49 @@ async def rehearse(
         seconds=time.monotonic() - began,
         faults=world.log.fault_counts(),
         failed=watch.failed,
-        lies=tuple(lies(world, items, outcomes, credentials)),
+        lies=tuple(lies(emulator, items, outcomes, credentials)),
     )
 
 
-@attrs.frozen
-class _Effect:
-    operation: str
-    device_id: str
-    fields: str
-
-    @classmethod
-    def of(cls, operation: Operation[Any]) -> "_Effect":
-        """Return the effect that an operation has once it is done."""
-        kind = operation.kind.removeprefix("device.")
-        return cls(kind, operation.subject() or "", _text(_asked(operation)))
-
-    def __str__(self) -> str:
-        return f"{self.operation} of {self.device_id}"
-
-
-def _asked(operation: Operation[Any]) -> Mapping[str, Any]:
-    """Return what an operation asks for, as the emulator logs it: without any sensitive value."""
-    match operation:
-        case UpdateConfiguration():
-            given = {**operation.set, **dict.fromkeys(operation.secrets, MASK)}
-            return {"group": operation.group, "set": given, "reset": list(operation.reset)}
-        case ResetConfiguration():
-            return {"group": operation.group}
-        case UpdateSite():
-            body: Any = operation.request().body
-            return {field: value for field, value in body.items() if value is not None}
-    return operation.claims()
-
-
-def _text(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, sort_keys=True, default=str)
-
-
-def _is_there(world: World, operation: Operation[Any]) -> bool:
-    name = operation.subject() or ""
-    return name in world if operation.target().noun == "device" else world.site(name) is not None
+def _cause(operation: Operation[Any]) -> str:
+    """Return what the emulator's log shows for an effect of this operation's request."""
+    try:
+        parts = operation.request()
+    except ConfigurationError:
+        return ""  # it cannot be sent, so it has no effect
+    body = parts.body.data if isinstance(parts.body, Payload) else json.dumps(parts.body).encode()
+    path = "/".join(("", "v3", *parts.path))
+    return cause_of(parts.method, path, b"" if parts.body is None else body)
 
 
 def lies(
-    world: World,
+    emulator: Emulator,
     operations: Iterable[Operation[Any]],
     outcomes: Iterable[Outcome[Any]],
     credentials: Path,
 ) -> Iterator[str]:
     """Yield each false claim in the outcomes; yield nothing if all are true.
 
-    Each operation must have one outcome. Nobody else uses this world, so applied operations must
+    Each operation must have one outcome. Nobody else uses this emulator, so applied operations must
     have been done, and failed, held or unchanged ones must not. Absent devices must not exist. No
     once-only operation may have been done twice. The credentials file must contain those of each
     applied configuration, once.
     """
-    effects = Counter(
-        _Effect(each.operation, each.device_id, _text(each.set)) for each in world.log.effects()
-    )
-    told = Counter(_Effect.of(operation) for operation in operations)
+    effects = Counter(each.cause for each in emulator.world.log.effects())
+    told = Counter(map(described, operations))
     generated: Counter[str] = Counter()
     for outcome in outcomes:
-        effect = _Effect.of(outcome.operation)
-        told[effect] -= 1
-        problem = _problem(outcome, effects[effect], is_there=_is_there(world, outcome.operation))
-        if problem:
-            yield f"{effect} was reported as {outcome.state}: {problem}"
-        if outcome.operation.answer.secret and outcome.state in (State.APPLIED, State.DIFFERS):
-            generated[effect.device_id] += 1
-    for effect, missing in told.items():
+        operation = outcome.operation
+        told[described(operation)] -= 1
+        look = operation.reads() if outcome.state is State.ABSENT else None
+        found = look is not None and emulator.has("/".join(("", "v3", *look.request().path)))
+        if problem := _problem(outcome, effects[_cause(operation)], is_there=found):
+            yield f"{described(operation)} was reported as {outcome.state}: {problem}"
+        if operation.answer.secret and outcome.state in (State.APPLIED, State.DIFFERS):
+            generated[operation.subject() or ""] += 1
+    for name, missing in told.items():
         if missing:
-            yield f"{effect}: {'no outcome' if missing > 0 else 'two outcomes'}"
+            yield f"{name}: {'no outcome' if missing > 0 else 'two outcomes'}"
     if kept(credentials) != generated:
         yield "the credentials file does not contain each applied configuration exactly once"
 
@@ -214,7 +185,7 @@ def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
     if outcome.state in (State.APPLIED, State.DIFFERS):
         return "" if done else "it was not done"
     if outcome.state is State.ABSENT:
-        return "the device exists" if is_there else ""
+        return "it exists" if is_there else ""
     return "it was done" if done and outcome.state is not State.UNKNOWN else ""
 
 

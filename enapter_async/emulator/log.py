@@ -1,8 +1,11 @@
 """The emulator's log: arrivals of requests and effects of operations."""
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import attrs
 
@@ -28,19 +31,29 @@ class Arrival:
         return self.fault is not None
 
 
+def cause_of(method: str, path: str, body: bytes) -> str:
+    """Return a text by which equal requests are recognised; it does not reveal the body."""
+    try:
+        content = json.dumps(json.loads(body), sort_keys=True).encode() if body else b""
+    except ValueError:
+        content = body
+    return f"{method} {unquote(path)} {hashlib.sha256(content).hexdigest()}"
+
+
 @attrs.frozen(kw_only=True)
 class Effect:
     """One operation that was applied, even if it changed nothing.
 
     `operation` is `update`, `delete`, `generate_config` or `assign_blueprint`, and of another noun
     than devices begins with it, such as `site.create`; `device_id` is the id of the object. `set`
-    holds the requested values, and never a credential.
+    holds the requested values, and never a credential. `cause` is the `cause_of` the request.
     """
 
     sequence: int
     operation: str
     device_id: str
     set: Mapping[str, Any] = attrs.field(factory=dict)
+    cause: str = attrs.field(default="", eq=False, repr=False)
 
 
 class Log:
@@ -52,6 +65,8 @@ class Log:
 
     def __init__(self, *, keep_records: bool = True) -> None:
         self.keep_records = keep_records
+        self.cause = ""
+        """The `cause_of` the request that is being carried out."""
         self._sequence = 0
         self._effects: list[Effect] = []
         self._arrivals: list[Arrival] = []
@@ -82,7 +97,11 @@ class Log:
         self._effect_counts[operation] += 1
         if self.keep_records:
             effect = Effect(
-                sequence=self._sequence, operation=operation, device_id=device_id, set=values
+                sequence=self._sequence,
+                operation=operation,
+                device_id=device_id,
+                set=values,
+                cause=self.cause,
             )
             self._effects.append(effect)
             self._effects_by_device.setdefault(device_id, []).append(effect)

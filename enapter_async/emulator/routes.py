@@ -11,6 +11,7 @@ from enapter_async.emulator.blueprints import Blueprints
 from enapter_async.emulator.commands import Commands
 from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.devices import Devices
+from enapter_async.emulator.log import cause_of
 from enapter_async.emulator.logs import Logs
 from enapter_async.emulator.provisioning import Provisioning
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
@@ -104,7 +105,10 @@ class Routes:
                 timestamps=self._timestamps,
                 content_type=content_type,
             )
-            return 200, self._nouns[call.noun].respond(call, request)
+            noun = self._nouns[call.noun]
+            if noun.world.log.keep_records and call.method != "GET":
+                noun.world.log.cause = cause_of(call.method, call.path, body)
+            return 200, noun.respond(call, request)
         except Refusal as refusal:
             return refusal.status, refusal.envelope()
 

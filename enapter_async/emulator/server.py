@@ -163,6 +163,11 @@ class Emulator:
         """Return a noun of the API, such as `Configuration`, to set its switches or inspect it."""
         return self._routes.noun(kind)
 
+    def has(self, path: str) -> bool:
+        """Return whether the API answers a read of this path with an object; nothing is logged."""
+        status, _ = self._routes.respond(parse("GET", path), token=self.token, body=b"")
+        return status != HTTPStatus.NOT_FOUND
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         call = parse(request.method, request.raw_path.partition("?")[0])
         streams = request.headers.get("Upgrade", "").lower() == "websocket"

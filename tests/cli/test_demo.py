@@ -15,10 +15,11 @@ from enapter_async.cli.app import cli
 from enapter_async.cli.demo_plan import make_world, plan, write_plan
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.rehearsal import lies
-from enapter_async.emulator import World
+from enapter_async.emulator import Emulator, World
 from enapter_async.fleet import Outcome, State, read_operations
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
+from tests.cli.delivery import deliver
 
 
 @pytest.mark.parametrize("seed", ["1", "2", "3"])
@@ -74,14 +75,15 @@ def world() -> World:
     return World.seeded(10, 1, role="OWNER")
 
 
-def check(world: World, path: Path, outcomes: Sequence[Outcome[Any]]) -> list[str]:
+def check(emulator: Emulator, path: Path, outcomes: Sequence[Outcome[Any]]) -> list[str]:
     operations: list[Operation[Any]] = [outcome.operation for outcome in outcomes]
-    return list(lies(world, operations, outcomes, path))
+    return list(lies(emulator, operations, outcomes, path))
 
 
 def test_the_check_detects_every_kind_of_lie(world: World, tmp_path: Path) -> None:
     credentials = tmp_path / "c.jsonl"
     credentials.write_text("")
+    emulator = Emulator(world=world)
     device = next(each for each in world if each.type == "STANDALONE")
     update = UpdateDevice(device_id=device.id, name="new")
     mint = GenerateConfig(device_id=device.id, protocol="MQTT")
@@ -89,28 +91,28 @@ def test_the_check_detects_every_kind_of_lie(world: World, tmp_path: Path) -> No
 
     def told(operation: Operation[Any], state: State, *, settled: bool = False) -> list[str]:
         outcome = Outcome(operation=operation, state=state, settled=settled)
-        return check(world, credentials, [outcome])
+        return check(emulator, credentials, [outcome])
 
     assert "it was not done" in told(update, State.APPLIED)[0]
     assert "it was not done" in told(update, State.APPLIED, settled=True)[0]
     assert "it was not done" in told(delete, State.APPLIED, settled=True)[0]
-    assert "the device exists" in told(delete, State.ABSENT)[0]
+    assert "it exists" in told(delete, State.ABSENT)[0]
     for state in (State.FAILED, State.HELD, State.UNKNOWN):
         assert told(update, state) == []
 
-    world.update(device.id, name="other")
+    deliver(emulator, UpdateDevice(device_id=device.id, name="other"))
     assert "it was not done" in told(update, State.APPLIED)[0]
-    world.update(device.id, name="new")
+    deliver(emulator, update)
     assert told(update, State.APPLIED) == told(update, State.UNKNOWN) == []
     for state in (State.FAILED, State.HELD):
         assert "it was done" in told(update, state)[0]
 
-    world.generate_config(device.id, protocol="MQTT")
+    deliver(emulator, mint)
     assert "credentials" in told(mint, State.APPLIED)[0]
     credentials.write_text(json.dumps({"device_id": device.id, "config": {}}) + "\n")
     assert told(mint, State.APPLIED) == []
     assert "credentials" in told(mint, State.UNKNOWN)[0]
-    world.generate_config(device.id, protocol="MQTT")
+    deliver(emulator, mint)
     assert any("2 times" in lie for lie in told(mint, State.UNKNOWN))
 
 
@@ -119,6 +121,7 @@ def test_the_check_counts_outcomes(world: World, tmp_path: Path) -> None:
     credentials.write_text("")
     operation = UpdateDevice(device_id=world.devices[0].id, name="new")
     outcome = Outcome(operation=operation, state=State.HELD)
-    assert "no outcome" in next(lies(world, [operation], [], credentials))
+    emulator = Emulator(world=world)
+    assert "no outcome" in next(lies(emulator, [operation], [], credentials))
     twice = [outcome, attrs.evolve(outcome)]
-    assert "two outcomes" in next(lies(world, [operation], twice, credentials))
+    assert "two outcomes" in next(lies(emulator, [operation], twice, credentials))

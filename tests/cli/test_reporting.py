@@ -12,13 +12,14 @@ import pytest
 from enapter_async import AssignBlueprint, DeleteDevice, GenerateConfig, UpdateDevice
 from enapter_async.cli.rehearsal import lies
 from enapter_async.cli.rehearse import world_of
-from enapter_async.emulator import World
+from enapter_async.emulator import Emulator, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, PlanHeader, PlanItem, State, Verdict
 from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.operation import Operation
 from tests.cli.conftest import Run
+from tests.cli.delivery import deliver
 from tests.fleet.pages import data_of
 
 
@@ -276,7 +277,7 @@ def test_an_impossible_world_is_refused() -> None:
         (UpdateDevice(device_id="a", name="N"), 1, State.HELD, "it was done"),
         (UpdateDevice(device_id="a", name="N"), 0, State.UNCHANGED, ""),
         (UpdateDevice(device_id="a", name="N"), 1, State.UNKNOWN, ""),
-        (DeleteDevice(device_id="a"), 0, State.ABSENT, "the device exists"),
+        (DeleteDevice(device_id="a"), 0, State.ABSENT, "it exists"),
         (GenerateConfig(device_id="a", protocol="MQTT"), 2, State.UNKNOWN, "it was done 2 times"),
     ],
 )
@@ -284,10 +285,9 @@ def test_contradictions_to_the_log_are_reported(
     operation: Operation[Any], done: int, state: State, lie: str
 ) -> None:
     world = world_of(ListedPlan(item(0, UpdateDevice(device_id="a", name="X"), {"name": "Pump"})))
+    emulator = Emulator(world=world)
     for _ in range(done):
-        if isinstance(operation, UpdateDevice):
-            world.update("a", name="N")
-        else:
-            world.generate_config("a", protocol="MQTT")
-    told = list(lies(world, [operation], [Outcome(operation=operation, state=state)], Path("none")))
+        deliver(emulator, operation)
+    outcome = Outcome(operation=operation, state=state)
+    told = list(lies(emulator, [operation], [outcome], Path("none")))
     assert [lie in each for each in told] == ([True] if lie else [])
