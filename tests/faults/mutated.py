@@ -43,6 +43,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "_http.retry": "http/test_retry.py contract/test_retrying.py http/test_delays.py "
     "http/test_settlement.py",
     "_http.searching": "fleet/test_searches.py http/test_settling.py",
+    "_http.response": "http/test_response.py",
     "_http.security": "test_client.py test_security.py http/test_tls.py",
     "_http.session": "contract/test_session.py contract/test_probe.py",
     "_http.settlement": "http/test_settlement.py http/test_settling.py http/test_absence.py",
@@ -111,6 +112,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.journal.sqlite.schema": "fleet/test_journal.py fleet/test_read_only.py",
     "fleet.journal.run_folders": "fleet/test_run_folders.py fleet/test_durability.py "
     "fleet/test_journal.py cli/test_runs.py",
+    "fleet.journal.before_column": "fleet/test_journal.py fleet/test_damaged_files.py",
     "fleet.journal.names": "fleet/test_stores.py",
     "fleet.journal.postgres": "fleet/test_stores.py fleet/test_postgres_hold.py "
     "fleet/test_postgres_troubles.py",
@@ -152,6 +154,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.reporting": "fleet/test_reporting.py fleet/test_differs.py",
     "fleet.reporting.results": "cli/test_runs.py fleet/test_differs.py fleet/test_damaged_files.py",
     "fleet.reporting.status": "cli/test_ways_on.py cli/test_runs.py fleet/test_status.py",
+    "fleet.row_numbers": "fleet/test_row_numbers.py",
     "fleet.reporting.timeline": "fleet/test_timeline.py cli/test_ways_on.py",
     "fleet.rollout.abort": "fleet/test_abort.py fleet/test_stopping.py",
     "fleet.rollout.wave_runner": "fleet/test_wave_runner.py fleet/test_waves.py "
