@@ -70,7 +70,7 @@ def let_lapse(sql: Callable[[str], Any]) -> None:
 async def test_a_second_session_is_refused_by_the_name_of_the_first(name: str) -> None:
     async with held(name) as (first, _, _):
         assert store_of(name).is_held()
-        with pytest.raises(RunBusyError, match=r"executing .*#run: .*, process \d+"):
+        with pytest.raises(RunBusyError, match=r"executing .*#run \(.*, process \d+"):
             await PostgresHold.take(Address.parse(name), TERMS)
         await first.begin({"a": "b"})
     assert not store_of(name).is_held()

@@ -8,6 +8,7 @@ whole job.
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +42,11 @@ _ADD_EVENT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def merged(
-    name: str, job: Row, parts: Sequence[Row], notes: Sequence[Row], read: Callable[[int], Journal]
+    name: str,
+    job: Row,
+    parts: Sequence[Row],
+    notes: Sequence[Row],
+    read: Callable[[int], AbstractContextManager[Journal]],
 ) -> Journal:
     """Return a journal of the whole job; `read` opens the journal of a partition."""
     scratch = open_scratch()
@@ -51,7 +56,7 @@ def merged(
         scratch.executemany("INSERT INTO run VALUES (?, ?)", _facts(job, parts).items())
         counter = 0
         for part in parts:
-            with contextlib.closing(read(part["no"])) as journal:
+            with read(part["no"]) as journal:
                 scratch.executemany(_ADD_ITEM, _items(journal, part["first"]))
                 events = list(_events(journal, part["first"], counter))
             counter += len(events)
@@ -131,8 +136,8 @@ class FolderStore:
         notes = self._rows("SELECT * FROM {p}note ORDER BY at")
         folder = self.folder
 
-        def read(no: int) -> Journal:
-            return SQLiteJournal.read(partition_file(folder, no))
+        def read(no: int) -> AbstractContextManager[Journal]:
+            return contextlib.closing(SQLiteJournal.read(partition_file(folder, no)))
 
         return merged(self.name, job, parts, notes, read)
 

@@ -1,7 +1,8 @@
 """The tables of jobs in PostgreSQL: statements about them, and a whole job read as one journal."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import attrs
@@ -152,7 +153,15 @@ class JobOrRunStore(PostgresStore):
                 raise
         parts = self._job("SELECT * FROM {p}part WHERE job = :job ORDER BY no")
         notes = self._job("SELECT * FROM {p}note WHERE job = :job ORDER BY at")
-        return merged(self.name, job[0], parts, notes, self._read_partition)
+        # One connection for all of them: opening one takes longer than reading a partition.
+        with contextlib.closing(connect(self.address)) as connection:
+
+            @contextlib.contextmanager
+            def read(no: int) -> Iterator[Journal]:
+                run = partition_run(self.address.run, no)
+                yield PostgresJournal.over(connection, attrs.evolve(self.address, run=run))
+
+            return merged(self.name, job[0], parts, notes, read)
 
     def request_stop(self, reason: str) -> None:
         """Ask the sessions of the run or the job to start nothing more. Blocking."""
@@ -162,10 +171,6 @@ class JobOrRunStore(PostgresStore):
             if not self._job("SELECT 1 FROM {p}job WHERE name = :job"):
                 raise
             self._job(STOP, why=reason)
-
-    def _read_partition(self, no: int) -> Journal:
-        run = partition_run(self.address.run, no)
-        return PostgresJournal.open(attrs.evolve(self.address, run=run))
 
     def _job(self, sql: str, **values: Any) -> list[Row]:
         found: list[Row] = with_connection(

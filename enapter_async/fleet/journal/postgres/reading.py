@@ -36,17 +36,28 @@ class PostgresJournal(Journal):
         try:
             with bounded(connection):
                 check_version(connection, address.server)
-                found = connection.execute(
-                    f"SELECT id FROM {SCHEMA}.run WHERE name = %s",
-                    (address.run,),
-                ).fetchone()
+            return cls.over(connection, address)
         except BaseException as error:
             connection.close()
             if isinstance(error, driver().Error):
                 raise _unreadable(address.name, error) from None
             raise
+
+    @classmethod
+    def over(cls, connection: Any, address: Address) -> "PostgresJournal":
+        """Open a run over an existing connection, which `close` then closes.
+
+        Raises:
+            RunRefusedError: there is no such run.
+            JournalError: the server cannot be reached, or refuses.
+        """
+        try:
+            with bounded(connection):
+                sql = f"SELECT id FROM {SCHEMA}.run WHERE name = %s"
+                found = connection.execute(sql, (address.run,)).fetchone()
+        except driver().Error as error:
+            raise _unreadable(address.name, error) from None
         if found is None:
-            connection.close()
             raise RunRefusedError(f"there is no run {address.run!r} in {address.server}")
         only = f"run = {found[0]} AND "
         dialect = Dialect(
