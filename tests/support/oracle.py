@@ -20,7 +20,10 @@ from enapter_async._http.transport import SWEEP_SECONDS, Timeouts
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
 from enapter_async.hooks import CallEnded
 from enapter_async.limits.limiter import AdaptiveLimiter
-from enapter_async.operation import Operation, Repeat
+from enapter_async.models.configuration import ConfigurationValues
+from enapter_async.operation import Operation, Repeat, Settles
+from enapter_async.operations.commands import CreateExecution
+from enapter_async.operations.configuration import UpdateConfiguration
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, GetDevice, ListDevices
 from tests.support.clock import FakeClock
 from tests.support.lag import Lag
@@ -293,7 +296,7 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
     allowed = plan.attempts + (len(refused) if plan.attempts > 1 else 0)
     assert len(sent) <= allowed  # 4
     # An unconfirmed deletion is looked up, sent once more, and looked up again.
-    looks = 2 if isinstance(operation, DeleteDevice) else operation.repeat is Repeat.CONVERGENT
+    looks = 2 if isinstance(operation, DeleteDevice) else operation.settles is not Settles.NEVER
     assert settling <= looks
     # One call's 429 lengthens the wait of another, and a fake clock cannot cut that short.
     if not (plan.together and deadline == PLENTY):
@@ -335,6 +338,16 @@ def _success_is_true(told: Told, server: FaultServer) -> None:
         }
         number = int(str(secret).rpartition("-")[2])
         assert (told.device_id, number) in minted, "a configuration that was not generated for it"
+    elif isinstance(operation, CreateExecution):
+        runs = [f"run-{each.number}" for each in arrivals_of(told, server)]
+        created = [each for each in server.world.effects if f"run-{each.arrival}" == result]
+        assert result in runs, "an execution that was not created for it"
+        assert [each.operation for each in created] == ["create_execution"]
+    elif isinstance(operation, UpdateConfiguration):
+        during = past[told.began_at : told.ended_at]
+        values = [(state or {}).get("configuration", {}) for state in during]
+        held = [operation.holds(ConfigurationValues(each)) for each in values]
+        assert any(held), "success, but the wanted values were never present"
     else:
         during = past[told.began_at : told.ended_at]
         held = [

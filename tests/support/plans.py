@@ -10,6 +10,8 @@ import attrs
 from hypothesis import strategies as st
 
 from enapter_async.operation import Operation
+from enapter_async.operations.commands import CreateExecution
+from enapter_async.operations.configuration import UpdateConfiguration
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -122,6 +124,8 @@ def operations_on(number: int) -> st.SearchStrategy[Operation[Any]]:
                 AssignBlueprint(device_id=address, blueprint_id=f"bp-of-{number}"),
                 GenerateConfig(device_id=address, protocol="MQTT"),
                 GenerateConfig(device_id=address, protocol="MQTTS"),
+                UpdateConfiguration(device_id=address, group="network", set={"port": number}),
+                CreateExecution(device_id=address, name="reboot", arguments={"after": number}),
                 GetDevice(device_id=address),
                 ListDevices(offset=number),
             ]

@@ -167,8 +167,9 @@ class World:
             case ("POST", ["generate_config"]):
                 self.effects.append(Effect("generate_config", device_id, dict(fields), arrival))
                 return Good(200, json.dumps({"config": self._config(fields)}).encode())
-            case (_, ["command_executions", *rest]):
-                return self._execution(arrival, method, device_id, rest, fields)
+            case (_, ["configuration" | "command_executions" as part, *rest]):
+                serve = self._configuration if part == "configuration" else self._execution
+                return serve(arrival, method, device_id, rest, fields)
             case _:
                 return error(404, "no_such_path")
         return Good(200, json.dumps({"device": found}).encode())
@@ -182,6 +183,16 @@ class World:
         self._turn(device_id, made)
         self.effects.append(Effect("provision", device_id, dict(fields), arrival))
         return Good(200, json.dumps({"device_id": device_id, "slug": made["slug"]}).encode())
+
+    def _configuration(
+        self, arrival: int, method: str, device_id: str, _: list[str], fields: dict[str, Any]
+    ) -> Good:
+        found = self._find(device_id) or {}
+        values = {**found.get("configuration", {}), **fields.get("set", {})}
+        if method == "PATCH":
+            self._turn(device_id, {**found, "configuration": values})
+            self.effects.append(Effect("configure", device_id, dict(fields), arrival))
+        return Good(200, json.dumps({"configuration": values}).encode())
 
     def _execution(
         self, arrival: int, method: str, device_id: str, rest: list[str], fields: dict[str, Any]
