@@ -105,7 +105,8 @@ def commands(command: click.Command = cli, name: str = "") -> Iterator[tuple[str
 
 def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     """Write the files that the commands name; return the values of their placeholders."""
-    device = next(each.id for each in world if each.type == "STANDALONE")
+    standalone = (each for each in world if each.type == "STANDALONE")
+    device = next(each.id for each in standalone if each.connectivity == "ONLINE")
     others = [each.id for each in world if each.id != device][:3]
     (folder / "desired.csv").write_text(f"device_id,name\n{device},Wanted\n")
     rows = folder / "rows.csv"

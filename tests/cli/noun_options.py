@@ -137,7 +137,7 @@ NOUN_OPTIONS: Final = (
     Own(
         "commands list",
         (
-            *("--site", "{site}", "--state", "new", "--state", "timeout", "--limit", "1"),
+            *("--site", "{site}", "--state", "new", "--state", "success", "--limit", "1"),
             *("--name", "reboot"),
             *("--since", "2020-01-01T00:00:00Z", "--until", "2200-01-01T00:00:00+02:00"),
             *("--newest-first", "--json"),
