@@ -22,7 +22,7 @@ from enapter_async.fleet import JournalOptions, Run
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.journal.options import LEAST_LEASE
 from enapter_async.fleet.journal.postgres.hold import PostgresHold
-from enapter_async.fleet.journal.postgres.writer import Group
+from enapter_async.fleet.journal.row_groups import RowGroup
 from enapter_async.fleet.journal.sqlite import writer as journal_writer
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
@@ -88,7 +88,7 @@ def set_traps(trap: Trap) -> None:
 
     write = PostgresHold.write
 
-    async def write_with_trap(self: PostgresHold, group: Group) -> None:
+    async def write_with_trap(self: PostgresHold, group: RowGroup) -> None:
         intents = any("intent" in row for row in group.events)
         if intents:
             trap.passes("before the intent's commit")

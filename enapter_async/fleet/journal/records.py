@@ -306,21 +306,6 @@ def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcom
     )
 
 
-@attrs.define(kw_only=True)
-class RowGroup:
-    """Rows that are written together, and the futures that wait for them."""
-
-    items: list[ItemRow] = attrs.field(factory=list)
-    events: list[EventRow] = attrs.field(factory=list)
-    facts: dict[str, str] = attrs.field(factory=dict)
-    waiters: "list[asyncio.Future[None]]" = attrs.field(factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not (self.items or self.events or self.facts)
-
-
 class RecordKeeper(Protocol):
     """Interface for writing about single items; implemented by `JournalSession`."""
 

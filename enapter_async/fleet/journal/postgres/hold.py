@@ -37,12 +37,14 @@ from enapter_async.fleet.journal.postgres.rows import (
     COPY_FACTS,
     COPY_ITEMS,
     fact_lines,
+    group_statement,
     item_blocks,
 )
 from enapter_async.fleet.journal.postgres.schema import SCHEMA, refuse_version
-from enapter_async.fleet.journal.postgres.writer import Group, PostgresWriter
+from enapter_async.fleet.journal.postgres.writer import PostgresWriter
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import ItemRow
+from enapter_async.fleet.journal.row_groups import RowGroup
 from enapter_async.fleet.journal.store import HoldTerms
 
 T = TypeVar("T")
@@ -209,7 +211,7 @@ class PostgresHold:
         Raises:
             JournalError: they were not written.
         """
-        await self.write(Group(facts=dict(facts)))
+        await self.write(RowGroup(facts=dict(facts)))
 
     def writer(self, on_failure: Callable[[JournalError], None]) -> PostgresWriter:
         """Return the writer of this session; `on_failure` is called once, if it fails."""
@@ -217,7 +219,7 @@ class PostgresHold:
         self.lease.watch_failure(writer.fail)
         return writer
 
-    async def write(self, group: Group) -> None:
+    async def write(self, group: RowGroup) -> None:
         """Write a group of rows, once.
 
         Raises:
@@ -225,7 +227,9 @@ class PostgresHold:
         """
 
         async def write() -> None:
-            statement, values = group.statement(self._run, self._epoch, durable=self._durable)
+            statement, values = group_statement(
+                self._run, self._epoch, group, durable=self._durable
+            )
             owned, last = await self._one(statement, *values)
             if not owned:
                 raise self._lost()

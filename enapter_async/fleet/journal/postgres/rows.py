@@ -4,11 +4,12 @@ Arrays of numbers and of this package's own words are written as text, because p
 each element separately, which takes four times as long.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from enapter_async.fleet.journal.postgres.schema import SCHEMA
-from enapter_async.fleet.journal.records import EventRow, ItemRow
+from enapter_async.fleet.journal.records import ItemRow
+from enapter_async.fleet.journal.row_groups import RowGroup
 
 COPY_ITEMS: Final = (
     f"COPY {SCHEMA}.item (run, seq, digest, operation, before, grp, unit, wave, follows, unchanged)"
@@ -105,19 +106,14 @@ _COUNTS: Final = " SELECT (SELECT count(*) FROM own), (SELECT max(id) FROM writt
 
 
 def group_statement(
-    run: int,
-    epoch: int,
-    items: Sequence[ItemRow],
-    events: Sequence[EventRow],
-    facts: Mapping[str, str],
-    *,
-    durable: bool,
+    run: int, epoch: int, rows: RowGroup, *, durable: bool
 ) -> tuple[str, list[Any]]:
     """Return the one statement that writes a group if the epoch is still the run's.
 
     It yields one row: 1 if the epoch was the run's, else 0; and the id of the last event. With
     `durable`, the commit waits for the disk even if the database's default does not.
     """
+    items, events, facts = rows.items, rows.events, rows.facts
     sql = _OWN_DURABLY if durable else _OWN
     values: list[Any] = [run, epoch]
     if items:

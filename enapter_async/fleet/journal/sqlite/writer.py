@@ -12,7 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.journal.records import EventRow, ItemRow, RowGroup
+from enapter_async.fleet.journal.records import EventRow
+from enapter_async.fleet.journal.row_groups import GroupWriter, RowGroup, copied
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 GATHER_SECONDS: Final = 0.010
@@ -22,7 +23,7 @@ SHORTEN_BYTES: Final = 16 * 1024 * 1024
 """A log longer than this is truncated, which pauses writing for some milliseconds."""
 
 
-class JournalWriter:
+class JournalWriter(GroupWriter):
     """Accepts rows, writes them in groups, and lets callers wait for the commit.
 
     If a group cannot be written, every caller waiting for it gets an error. From then on nothing is
@@ -31,10 +32,8 @@ class JournalWriter:
     """
 
     def __init__(self, journal: SQLiteJournal, on_failure: Callable[[JournalError], None]) -> None:
+        super().__init__(on_failure)
         self._journal = journal
-        self._on_failure = on_failure
-        self._loop = asyncio.get_running_loop()
-        self._next = RowGroup()
         self._gathered = RowGroup()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
@@ -43,17 +42,6 @@ class JournalWriter:
         self._tasks: set[asyncio.Task[None]] = set()
         # Held while a thread writes, so that there is only one writer at a time.
         self._turn = asyncio.Lock()
-        self.failure: JournalError | None = None
-
-    def add_item(self, row: ItemRow) -> None:
-        """Submit an item; it is committed with, or before, any event submitted later."""
-        self._next.items.append(row)
-        self._schedule()
-
-    def add_fact(self, key: str, value: str) -> None:
-        """Submit a fact about the run, replacing one of the same name."""
-        self._next.facts[key] = value
-        self._schedule()
 
     def add(self, event: EventRow, *, power: bool = False) -> None:
         """Submit an event without waiting for its commit."""
@@ -72,7 +60,7 @@ class JournalWriter:
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
         if self.failure is not None:
-            waiter.set_exception(_copy(self.failure))
+            waiter.set_exception(copied(self.failure))
             return waiter
         group = self._gathered if power else self._next
         group.waiters.append(waiter)
@@ -96,7 +84,7 @@ class JournalWriter:
             await asyncio.wait({ending})
             raise
         if self.failure is not None:
-            raise _copy(self.failure)
+            raise copied(self.failure)
 
     def _schedule(self) -> None:
         # While a thread writes, rows accumulate; whoever releases the lock schedules again.
@@ -119,7 +107,7 @@ class JournalWriter:
                 self._journal.add(group.items, group.events, group.facts, full=False)
         except Exception as error:  # noqa: BLE001 - whatever it is, the group is not written
             self._fail(error)
-        self._release(group.waiters)
+        group.release(self.failure)
         self._rows += len(group.items) + len(group.events)
         if self._rows >= CHECKPOINT_ROWS and not self._closing:
             self._rows = 0
@@ -145,7 +133,7 @@ class JournalWriter:
                 if not isinstance(error, Exception):
                     raise  # the task was cancelled; `finally` fails the waiters
             finally:
-                self._release(group.waiters)
+                group.release(self.failure)
         self._go_on()
 
     async def _checkpoint(self) -> None:
@@ -180,24 +168,6 @@ class JournalWriter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _release(self, waiters: list[asyncio.Future[None]]) -> None:
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if self.failure is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(_copy(self.failure))
-
     def _fail(self, error: BaseException) -> None:
-        if self.failure is None:
-            self.failure = JournalError(
-                f"the journal {self._journal.path} cannot be written: "
-                f"{str(error) or type(error).__name__}"
-            )
-            self._on_failure(self.failure)
-
-
-def _copy(error: JournalError) -> JournalError:
-    """Return a separate error for each waiter: one raised twice would collect two tracebacks."""
-    return JournalError(str(error))
+        told = str(error) or type(error).__name__
+        self.fail(JournalError(f"the journal {self._journal.path} cannot be written: {told}"))
