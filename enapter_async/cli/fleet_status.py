@@ -273,7 +273,7 @@ def _prune(settings: Settings, *, days: float, yes: bool) -> None:
         if why:
             tell(f"{name} is kept: {why}")
     if not unneeded:
-        tell(f"no run can be removed that ended more than {days:g} days ago")
+        tell(f"no run that ended more than {days:g} days ago can be removed")
         return
     confirm(f"{counted(len(unneeded), 'run')} will be removed", len(unneeded), yes=yes)
     for each in unneeded:

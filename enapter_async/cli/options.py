@@ -19,12 +19,14 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.cli.descriptors import connections
 from enapter_async.cli.groups import SharedOption
+from enapter_async.cli.patience import Patience
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
 from enapter_async.errors import (
     AuthenticationError,
     ConfigurationError,
     PermissionDeniedError,
+    RateLimitedError,
     TransportError,
 )
 from enapter_async.hooks import Hook
@@ -100,7 +102,7 @@ class Settings:
                 retry=policy,
                 pacing=None if limiter else Pacing(max_in_flight=possible, max_rate=self.max_rate),
                 limiter=limiter,
-                hooks=(*hooks, *asked_for(self._log_settings())),
+                hooks=(*hooks, *asked_for(self._log_settings())) or (Patience(tell),),
                 ssl_context=connection.ssl_context(),
                 allow_insecure_http=connection.allow_insecure_http.value,
             )
@@ -169,6 +171,7 @@ def read_token(path: str) -> str:
 
 
 DOCTOR: Final = "`enapter-async doctor` shows which step of the connection fails"
+BUSY: Final = "the server refuses requests for now: try again later, or wait longer with --deadline"
 REFUSED: Final = "`enapter-async doctor` shows where the token comes from, and what it may do"
 
 
@@ -177,6 +180,8 @@ def tell_of_doctor(error: BaseException | None) -> None:
     cause = getattr(error, "because", None) or error
     if isinstance(cause, TransportError):
         tell(DOCTOR)
+    if isinstance(cause, RateLimitedError):
+        tell(BUSY)
     if isinstance(cause, AuthenticationError | PermissionDeniedError):
         tell(REFUSED)
 

@@ -139,6 +139,7 @@ def test_attempts_and_deadline_are_obeyed(run: Run, emulator: Emulator, leaf: st
     result = run("devices", "get", leaf, "--attempts", "1", "--deadline", "5")
     assert result.exit_code == Exit.FAILED
     assert "429" in result.stderr
+    assert "wait longer with --deadline" in result.stderr
     assert emulator.world.log.count_arrivals() == 1
 
 

@@ -13,9 +13,11 @@ from enapter_async.cli.app import cli
 from enapter_async.cli.causes import causes_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.groups import Nouns, SharedOption
+from enapter_async.cli.patience import Patience
 from enapter_async.emulator import World
-from enapter_async.errors import HostDownError
+from enapter_async.errors import Attempt, Certainty, HostDownError
 from enapter_async.fleet import Outcome, Report, State
+from enapter_async.hooks import AttemptFailed, Waited, Waiting
 from enapter_async.operations.devices import UpdateDevice
 from tests.cli.commands import commands
 from tests.cli.conftest import Run
@@ -207,3 +209,20 @@ def test_a_token_that_was_copied_wrongly_is_refused_with_what_is_wrong(
     refused = run("devices", "list", "--token-file", str(file)).stderr
     assert "HTTP 403" in refused, "a byte order mark does not matter"
     assert "`enapter-async doctor` shows where the token comes from" in refused
+
+
+def test_a_command_that_waits_for_long_says_so_and_why() -> None:
+    told: list[str] = []
+    patience = Patience(told.append)
+    operation = UpdateDevice(device_id="dev-1", name="A")
+    refused = Attempt(
+        number=1, certainty=Certainty.REFUSED, error_type="RateLimitedError", elapsed=0, status=429
+    )
+    patience(AttemptFailed(call=1, operation=operation, attempt=refused))
+    for seconds in (3.0, 1.0, 8.0, 4.0):
+        patience(Waiting(call=1, operation=operation, seconds=seconds, reason="retry-after"))
+    patience(Waited(call=1, operation=operation, seconds=1.0, reason="gate"))
+    assert told == [
+        "waiting for the server, 12 s in all: HTTP 429",
+        "waiting for the server, 17 s in all: HTTP 429",
+    ]
