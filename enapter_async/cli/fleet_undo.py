@@ -29,11 +29,13 @@ from enapter_async.cli.prompts import confirm, force_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.rollback import Lasting, Undo, UndoOnly, undo
+from enapter_async.fleet.row_numbers import RowNumbers
 from enapter_async.text import counted, plain
 
 _WHY = {
@@ -73,7 +75,13 @@ _WHY = {
 @click.option(
     "--items",
     metavar="NUMBERS",
-    help="Undo only these items, such as 0-9,15: the numbers in the column `item` of the results.",
+    help="Undo only these items, such as 0-9,15: the column `item` of results.csv in the run's "
+    "folder.",
+)
+@click.option(
+    "--rows",
+    metavar="NUMBERS",
+    help="Undo only what came from these rows of the run's input file, such as 2-9,15.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before applying it.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
@@ -90,6 +98,7 @@ def undo_run(
     states: tuple[str, ...],
     site_ids: tuple[str, ...],
     items: str | None,
+    rows: str | None,
     yes: bool,
     options: RunOptions,
     place: str | None,
@@ -103,17 +112,15 @@ def undo_run(
     Changes that cannot be undone are listed first: deletions, generated configurations, fields
     that were empty, and runs without a plan. A device that no longer has the values set by RUN is
     left alone. The rest becomes a plan, which is shown, confirmed and applied like any other.
-    With --state, --site or --items only a part of RUN is undone. If you do not confirm, the plan is
-    kept in a file.
+    With --state, --site, --rows or --items only a part of RUN is undone. If you do not confirm, the
+    plan is kept in a file.
 
     With --journal, a job for several workers carries it out. If RUN is such a job itself, the new
     one is divided in the same way and has the same --max-rate, unless you give others.
     """
     if place is None and (by is not None or workers is not None or allow_overlap):
         raise click.UsageError("--by, --workers and --allow-overlap need --journal")
-    chosen = UndoOnly(
-        states=frozenset(map(State, states)), sites=frozenset(site_ids), items=_numbers(items)
-    )
+    only_items = None if items is None else _numbers("--items", items)
     divided = parsed_by(by)
     journal_name: str | os.PathLike[str]
     if (job := job_at(run)) is not None:
@@ -125,9 +132,15 @@ def undo_run(
     else:
         found = find_place(run)
         name, journal_name = found.id, found.journal
-    if settings.base_url is None:
-        with contextlib.closing(read_journal(journal_name)) as journal:
+    with contextlib.closing(read_journal(journal_name)) as journal:
+        if rows is not None:
+            on_rows = _items_on(_numbers("--rows", rows), journal)
+            only_items = on_rows if only_items is None else only_items & on_rows
+        if settings.base_url is None:
             settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
+    chosen = UndoOnly(
+        states=frozenset(map(State, states)), sites=frozenset(site_ids), items=only_items
+    )
 
     async def work() -> Undo:
         async with settings.client() as client:
@@ -177,19 +190,31 @@ def _kept(plan: Plan, name: str) -> Iterator[None]:
         raise
 
 
-def _numbers(text: str | None) -> frozenset[int] | None:
+def _items_on(wanted: frozenset[int], journal: Journal) -> frozenset[int]:
+    """Return the items of a run that came from these rows of its input file.
+
+    Raises:
+        click.UsageError: none came from one of the rows.
+    """
+    numbers = RowNumbers(journal.facts().get("rows", ""))
+    row_of = {item.seq: numbers.row(item.seq) for item in journal.items()}
+    missing = wanted - {*row_of.values()}
+    if missing:
+        raise click.UsageError(f"no operation of the run came from row {min(missing)} of its file")
+    return frozenset(seq for seq, row in row_of.items() if row in wanted)
+
+
+def _numbers(option: str, text: str) -> frozenset[int]:
     """Return the numbers of a list of ranges, such as "0-9,15".
 
     Raises:
         click.UsageError: it is no such list.
     """
-    if text is None:
-        return None
     found: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise click.UsageError(f"--items takes numbers such as 0-9,15; got {plain(part)!r}")
+            raise click.UsageError(f"{option} takes numbers such as 0-9,15; got {plain(part)!r}")
         found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
 

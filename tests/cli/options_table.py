@@ -342,6 +342,7 @@ OWN: Final = (
         ("{run}", "--output", "{folder}/no-part", "--site", "elsewhere"),
         {"--site": lambda s: "site 'elsewhere'" in s.said},
     ),
+    Own("fleet undo", ("{run}", "--rows", "7"), {"--rows": lambda s: "from row 7" in s.said}),
     Own(
         "fleet runs",
         ("--prune", "0", "--yes"),
