@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import attrs
 import click
+from rich.console import Console
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import causes_in, show_causes
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import (
     WORKERS,
@@ -36,7 +38,7 @@ from enapter_async.cli.run_options import (
 )
 from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import COLOURS, MEANINGS, fancy, output_console
+from enapter_async.cli.summary import COLOURS, MEANINGS, TITLES, fancy, output_console
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
@@ -49,6 +51,9 @@ from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.text import counted, plain
 
 _DAY: Final = 86_400.0
+_EXPLAINED: Final = (State.PENDING, State.DIFFERS, State.FAILED, State.UNKNOWN)
+_EXPLAINED_AT_MOST: Final = 100_000
+"""Operations; finding the causes among more of them would take longer than a status should."""
 
 
 def exit_of_run(status: RunStatus) -> Exit:
@@ -198,8 +203,21 @@ def _show(folder: Place, look: RunStatus) -> None:
             console.print(f"  {number:>8} {text}", markup=False, highlight=False)
     for text in (*_facts(look), *_credentials(look)):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+    _show_why(folder, look, console)
     for words, command in commands_on(folder, look):
         console.print(f"{words}: {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_why(folder: Place, look: RunStatus, console: Console) -> None:
+    """Show why operations were not done, once the run is over; a long run has its report."""
+    not_done = any(look.counts[state] for state in _EXPLAINED)
+    if look.running or not not_done or look.total > _EXPLAINED_AT_MOST:
+        return
+    with contextlib.closing(read_journal(folder.journal)) as journal:
+        causes = causes_in(journal)
+    console.print()
+    titles = {str(state): TITLES[state] for state in _EXPLAINED}
+    show_causes(console, causes, titles)
 
 
 def _facts(look: RunStatus) -> Iterator[str]:

@@ -56,7 +56,7 @@ _ADVICE_OF: Final = MappingProxyType(
         "device's executions, may show it.",
     }
 )
-_TITLES: Final = MappingProxyType(
+TITLES: Final = MappingProxyType(
     {
         "held": ("Not started", "yellow"),
         "pending": ("Not ended yet", "bright_yellow"),
@@ -88,7 +88,7 @@ def save_picture(console: Console, path: Path, title: str) -> None:
 def show_report(report: Report, causes: Sequence[Cause] = ()) -> None:
     """Write the summary of a run to standard output: what was not done and why, then the counts."""
     console = output_console()
-    show_causes(console, causes, _TITLES)
+    show_causes(console, causes, TITLES)
     if report.counts[State.UNKNOWN]:
         console.print(f"{advice(each.operation for each in report.unknowns)}\n")
     console.print(states_table(report))

@@ -68,6 +68,9 @@ def test_failures_are_grouped_by_cause_with_rows_and_the_counts_come_last(
     cause, counts = shown.index("Failed: 5\n  5  HTTP 404"), shown.index("Outcomes of the")
     assert cause < counts
     assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in shown
+    status = run("fleet", "status").stdout
+    assert "Failed: 5\n  5  HTTP 404" in status, "the next morning, too"
+    assert "nobody-0 (row 2)" in status
     planned = run("fleet", "plan", str(path)).stdout
     assert "Refused: 5\n  5  there is no such device" in planned
     assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in planned
