@@ -32,9 +32,9 @@ from tests.cli.conftest import say_something
 from tests.docs.shown import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "endpoints.md").read_text("utf-8")
-ROW = re.compile(
-    r"^\| (websocket )?`(?:([A-Z]+) )?([^`]+)` \| `([^`]+)` \| `([^`]+)` \|$", re.MULTILINE
-)
+ROW = re.compile(r"^\| (websocket )?`(?:([A-Z]+) )?([^`]+)` \| (.+) \| (.+) \|$", re.MULTILINE)
+CODE = re.compile(r"`([^`]+)`")
+"""A cell holds one call or command, or several."""
 ENGINE: Final = "sites/{site_id}/rule_engine"
 NOON = datetime(2026, 2, 3, 12, tzinfo=UTC)
 
@@ -44,8 +44,8 @@ class Endpoint:
     websocket: bool
     method: str
     path: str
-    call: str
-    command: str
+    calls: tuple[str, ...]
+    commands: tuple[str, ...]
 
     def reaches(self, path: str) -> bool:
         """Return whether a path is that of this endpoint."""
@@ -54,20 +54,13 @@ class Endpoint:
     def twin(self) -> "Endpoint | None":
         """Return the same through a site, or without one for a rule engine."""
         if self.path.startswith("devices"):
-            call = f"{self.call[:-1]}, site_id=site)".replace("(, ", "(")
-            return attrs.evolve(
-                self,
-                path=f"sites/{{site_id}}/{self.path}",
-                call=call,
-                command=f"{self.command} --site SITE",
-            )
+            path = f"sites/{{site_id}}/{self.path}"
+            calls = (f"{each[:-1]}, site_id=site)".replace("(, ", "(") for each in self.calls)
+            return attrs.evolve(self, path=path, calls=tuple(calls), commands=())
         if self.path.startswith(ENGINE):
-            return attrs.evolve(
-                self,
-                path=self.path.replace(ENGINE, "site/rule_engine"),
-                call=re.sub(r"(, )?site_id=site", "", self.call),
-                command=self.command.replace(" --site SITE", ""),
-            )
+            path = self.path.replace(ENGINE, "site/rule_engine")
+            calls = (re.sub(r"(, )?site_id=site", "", each) for each in self.calls)
+            return attrs.evolve(self, path=path, calls=tuple(calls), commands=())
         return None
 
 
@@ -76,8 +69,14 @@ def _pattern(path: str) -> str:
 
 
 ENDPOINTS = [
-    Endpoint(bool(socket), method or "GET", path.partition("?")[0], call, command)
-    for socket, method, path, call, command in ROW.findall(PAGE)
+    Endpoint(
+        websocket=bool(socket),
+        method=method or "GET",
+        path=path.partition("?")[0],
+        calls=tuple(CODE.findall(calls)),
+        commands=tuple(CODE.findall(commands)),
+    )
+    for socket, method, path, calls, commands in ROW.findall(PAGE)
 ]
 BOTH = [each for row in ENDPOINTS for each in (row, row.twin()) if each is not None]
 
@@ -177,10 +176,10 @@ def test_each_call_reaches_its_endpoint_and_no_operation_is_left_out(folder: Pat
             executed.add(type(event.operation))
 
     problems = []
-    for endpoint in BOTH:
+    for endpoint, call in ((each, call) for each in BOTH for call in each.calls):
         with place(folder) as at:
-            asyncio.run(_call(at, endpoint.call, take))
-            problems += wrong(endpoint, at, endpoint.call, reads=endpoint.method != "GET")
+            asyncio.run(_call(at, call, take))
+            problems += wrong(endpoint, at, call, reads=endpoint.method != "GET")
     assert not problems, "\n".join(problems)
     for module in pkgutil.iter_modules(operations.__path__):
         import_module(f"enapter_async.operations.{module.name}")
@@ -204,7 +203,8 @@ def _is_whole(kind: type[Any]) -> bool:
 
 def test_each_command_reaches_its_endpoint(folder: Path) -> None:
     problems = []
-    for number, endpoint in enumerate(ENDPOINTS):
+    asked = ((each, command) for each in ENDPOINTS for command in each.commands)
+    for number, (endpoint, command) in enumerate(asked):
         with place(folder) as at:
             at.names["file"] = str(folder / f"archive-{number}.zip")
             environment = {
@@ -213,11 +213,11 @@ def test_each_command_reaches_its_endpoint(folder: Path) -> None:
                 "ENAPTER_HTTP_API_BASE_URL": at.emulator.base_url,
                 "ENAPTER_HTTP_API_TOKEN": at.emulator.token,
             }
-            words = [_filled(word, at.names) for word in shlex.split(endpoint.command)]
+            words = [_filled(word, at.names) for word in shlex.split(command)]
             ended = CliRunner(env=environment).invoke(cli, words)
-            problems += wrong(endpoint, at, endpoint.command, reads=True)
+            problems += wrong(endpoint, at, command, reads=True)
             if ended.exit_code not in (0, 4):  # 4: --wait 0 leaves an execution pending
-                problems.append(f"{endpoint.command}: {ended.exit_code} {ended.output[-300:]}")
+                problems.append(f"{command}: {ended.exit_code} {ended.output[-300:]}")
     assert not problems, "\n".join(problems)
 
 
@@ -236,4 +236,8 @@ def test_the_page_has_each_path_of_the_emulator() -> None:
         shape for shape in shapes if not any(re.fullmatch(_pattern(shape), path) for path in listed)
     ]
     assert not missing
+    assert len(ENDPOINTS) == sum(
+        line.startswith(("| `", "| websocket")) for line in PAGE.split("\n")
+    )
+    assert all(each.calls and each.commands for each in ENDPOINTS)
     assert len({(each.websocket, each.method, each.path) for each in BOTH}) == len(BOTH) > 80
