@@ -111,7 +111,14 @@ class Execution(Generic[OperationT]):
                 limiter.dropped(record.permit)
         if credential_store is not None:
             return await self._keep(credential_store, result, None)
-        return self._outcome(_APPLIED, result=result)
+        return Outcome(  # as `_outcome` does, because this is how nearly all operations end
+            operation=self.operation,
+            state=_APPLIED,
+            result=result,
+            attempts=self.sent + record.sent,
+            elapsed=self.elapsed + record.elapsed,
+            settled=record.settled or record.already_absent,
+        )
 
     @property
     def accepted(self) -> bool:

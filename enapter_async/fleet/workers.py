@@ -107,8 +107,11 @@ class WorkerPool:
 
     def dismiss(self) -> None:
         """Let the workers finish: no more items will arrive."""
-        for _ in self.workers:
-            self._hand(None)
+        self._ready.extend([None] * len(self.workers))
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
     def cancel_unsent(self) -> None:
         """Release everything that waits for its turn, and cancel operations not yet sent."""
