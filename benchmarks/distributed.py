@@ -4,10 +4,12 @@
     python -m benchmarks.distributed --large 1000000        # 3 workers: memory and disk over time
 
 A database, an emulator and, for its engine, Temporal's development server are started; each worker
-is a separate process, whose CPU time and memory are measured. Exit code 0: a worker needs at most
-1.15 (the job's tables, PgQueuer) or 1.3 (Temporal) of the CPU time; with --large, an operation
-takes at most 600 bytes of the database, and no worker's memory grows by more than a quarter after
-the first third. 1: more.
+is a separate process, whose CPU time and memory are measured. Partitions of one operation show what
+a partition costs by itself, and how much of it is the engine's own, compared with the job's tables.
+Exit code 0: a worker needs at most 1.15 (the job's tables, PgQueuer) or 1.3 (Temporal) of the CPU
+time, and an engine at most 5 ms of it for each partition; with --large, an operation takes at most
+600 bytes of the database, and no worker's memory grows by more than a quarter after the first
+third. 1: more.
 """
 
 import argparse
@@ -34,14 +36,21 @@ from benchmarks.postgres import disk_bytes, own_database
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT
 from enapter_async import Client, fleet
+from enapter_async.fleet.distributed.engine import Engine
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import connect
 from tests.distributed.engines import ENGINES, engine_at, prepared
 
 MOST_CPU: Final = {"tables": 1.15, "pgqueuer": 1.15, "temporal": 1.3}
+MOST_OWN_MS: Final = 5.0
+"""How much CPU time an engine may need for each partition."""
 MOST_BYTES: Final = 600.0
 MOST_GROWTH: Final = 1.25
 COUNT: Final = 20_000
 ROUNDS: Final = 3
 SIZE: Final = 2000
+TINY: Final = 200
+"""How many partitions of one operation show what a partition costs."""
 WORKERS: Final = 3
 SAMPLE_S: Final = 1.0
 WAYS: Final = ("plain", *ENGINES)
@@ -52,22 +61,26 @@ async def cell(base_url: str, *, count: int, way: str, place: str) -> dict[str, 
     """Carry out one job, alone; for a plain job, `place` is the journal's file."""
     async with Client(TOKEN, base_url=base_url) as client:
         await fleet.apply(client, operations(WARM_UP))
+        engine = None
+        if way != "plain":  # so that imports, once for a process, do not count
+            engine = engine_at(way, place)
+            connect(Address.parse(place)).close()
         began, cpu = time.perf_counter(), time.process_time()
         if way == "plain":
             await fleet.apply(client, list(operations(count)), journal=place)
         else:
-            await work(base_url, place, way)
+            await work(base_url, place, engine)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     return {"per_second": count / seconds, "cpu_us": cpu / count * 1e6}
 
 
-async def work(base_url: str, place: str, way: str) -> None:
+async def work(base_url: str, place: str, engine: Engine | None) -> None:
     """Work on a job until it is over."""
 
     def client_for(**settings: Any) -> Client:
         return Client(TOKEN, base_url=base_url, **settings)
 
-    async with fleet.Worker(client_for, place, slots=1, engine=engine_at(way, place)) as worker:
+    async with fleet.Worker(client_for, place, slots=1, engine=engine) as worker:
         await worker.finish()
 
 
@@ -92,9 +105,9 @@ def in_a_process(base_url: str, count: int, way: str, place: str) -> dict[str, A
     return found
 
 
-async def submitted(base_url: str, place: str, count: int) -> fleet.Job:
-    """Submit a job in partitions of 2,000."""
-    return await fleet.distribute(list(operations(count)), place, by=SIZE, base_url=base_url)
+async def submitted(base_url: str, place: str, count: int, size: int = SIZE) -> fleet.Job:
+    """Submit a job in partitions of `size` operations."""
+    return await fleet.distribute(list(operations(count)), place, by=size, base_url=base_url)
 
 
 @contextlib.asynccontextmanager
@@ -120,16 +133,42 @@ async def measure(
                         place = f"{address}#{way}-{number}"
                         await submitted(base_url, place, count)
                     cost = await asyncio.to_thread(in_a_process, base_url, count, way, place)
+                    cost |= await each_partition(base_url, address, way, number)
                     found.append({"round": number, "way": way, **cost})
     return found
+
+
+async def each_partition(base_url: str, address: str, way: str, number: int) -> dict[str, float]:
+    """Return the CPU time that a partition costs by itself, if the job has partitions."""
+    if way == "plain":
+        return {}
+    place = f"{address}#tiny-{way}-{number}"
+    await submitted(base_url, place, TINY, 1)
+    cost = await asyncio.to_thread(in_a_process, base_url, TINY, way, place)
+    return {"partition_ms": cost["cpu_us"] / 1000}
 
 
 def section(found: Sequence[Mapping[str, Any]], count: int) -> Section:
     """Summarize, and judge the medians of the ratios within a round."""
     of = {way: [each for each in found if each["way"] == way] for way in WAYS}
     plain = {each["round"]: each["cpu_us"] for each in of["plain"]}
+    tables = {each["round"]: each["partition_ms"] for each in of["tables"]}
+    own = {
+        way: [each["partition_ms"] - tables[each["round"]] for each in of[way]] for way in ENGINES
+    }
     rows = tuple(
-        (way, *(f"{statistics.median(each[key] for each in of[way]):,.1f}" for key in KEYS))
+        (
+            way,
+            *(f"{statistics.median(each[key] for each in of[way]):,.1f}" for key in KEYS),
+            *(
+                (
+                    f"{statistics.median(each['partition_ms'] for each in of[way]):.1f}",
+                    f"{statistics.median(own[way]):.1f}",
+                )
+                if way in own
+                else ("", "")
+            ),
+        )
         for way in WAYS
     )
     return Section(
@@ -140,7 +179,16 @@ def section(found: Sequence[Mapping[str, Any]], count: int) -> Section:
             f"one slot; {len(plain)} rounds, medians, ratios within a round."
         ),
         tables=(
-            Table(headings=("partitions from", "a second", "CPU µs per operation"), rows=rows),
+            Table(
+                headings=(
+                    "partitions from",
+                    "a second",
+                    "CPU µs per operation",
+                    "CPU ms per partition",
+                    "of it the engine's",
+                ),
+                rows=rows,
+            ),
         ),
         verdicts=tuple(
             Verdict(
@@ -150,6 +198,16 @@ def section(found: Sequence[Mapping[str, Any]], count: int) -> Section:
                 at_most=True,
             )
             for way in ENGINES
+        )
+        + tuple(
+            Verdict(
+                what=f"CPU ms of {way} itself for each partition",
+                found=spread(own[way]),
+                bound=MOST_OWN_MS,
+                at_most=True,
+            )
+            for way in ENGINES
+            if way != "tables"
         ),
         data={"jobs": list(found)},
     )
@@ -271,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.quiet:
-        asyncio.run(work(options.cell, options.place, options.way))
+        asyncio.run(work(options.cell, options.place, None))
         return 0
     if options.cell:
         count, way, place = options.count, options.way, options.place

@@ -176,11 +176,13 @@ def test_a_journal_in_postgresql_is_judged_within_a_round() -> None:
 
 def test_each_engine_is_judged_by_its_own_bound() -> None:
     costs = {"plain": 100, "tables": 110, "pgqueuer": 120, "temporal": 125}
+    each = {"plain": {}, "tables": 8.0, "pgqueuer": 12.5, "temporal": 13.5}
     found = [
-        {"round": 0, "way": way, "cpu_us": cost, "per_second": 1.0} for way, cost in costs.items()
+        {"round": 0, "way": way, "cpu_us": cost, "per_second": 1.0, "partition_ms": each[way]}
+        for way, cost in costs.items()
     ]
     verdicts = distributed.section(found, 10).verdicts
-    assert [verdict.met for verdict in verdicts] == [True, False, True]
+    assert [verdict.met for verdict in verdicts] == [True, False, True, True, False]
     assert distributed.grown([1, 100, 110, 120, 90, 100]) == pytest.approx(1.2 * 100 / 110)
 
 

@@ -35,7 +35,9 @@ BUSY_POLL_S: Final = 0.5
 """How often a worker without a free slot checks the waves and abort criteria of a job."""
 LONGEST_RETRY_S: Final = 5.0
 SUBMIT_AGAIN_S: Final = 2.0
-"""When a partition that no worker has taken is queued again; duplicates have no effect."""
+"""When a partition that no worker has taken is queued again; duplicates have no effect. As it is
+most likely still in the queue, each next time comes after twice the time."""
+LONGEST_SUBMIT_AGAIN_S: Final = 30.0
 REST_S: Final = 5.0
 """How long a worker leaves a job to others after an error that may affect only this worker."""
 LONGEST_REST_S: Final = 300.0
@@ -107,7 +109,8 @@ class Worker:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._engine = engine
         self._turns = asyncio.Semaphore(slots)
-        self._submitted: dict[str, float] = {}
+        self._submitted: dict[str, dict[int, tuple[float, float]]] = {}
+        """When each partition that waits is queued again, and how long after that, by job."""
         self._control: Control | None = None
         self._keeper = Keeper(self._place)
         self._clients: dict[str, Client] = {}
@@ -229,11 +232,15 @@ class Worker:
     async def _submit(self, control: Control, engine: Engine, job: str) -> None:
         """Queue the next partitions of a job, and again those that were lost in delivery."""
         now = asyncio.get_running_loop().time()
+        before, submitted = self._submitted.get(job, {}), dict[int, tuple[float, float]]()
         for row in await control.waiting(job, AHEAD):
-            key = partition_run(job, row["no"])
-            if now - self._submitted.get(key, -SUBMIT_AGAIN_S) >= SUBMIT_AGAIN_S:
-                await engine.submit(key, row["queue"])
-                self._submitted[key] = now
+            no = row["no"]
+            due, delay = before.get(no, (now, SUBMIT_AGAIN_S))
+            if due <= now:
+                await engine.submit(partition_run(job, no), row["queue"])
+                due, delay = now + delay, min(LONGEST_SUBMIT_AGAIN_S, 2.0 * delay)
+            submitted[no] = due, delay
+        self._submitted[job] = submitted
 
     async def _deliver(self) -> None:
         """Take what the engine delivers, until cancelled."""

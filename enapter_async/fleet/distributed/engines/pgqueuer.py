@@ -18,6 +18,10 @@ ENTRYPOINT: Final = "enapter-fleet "
 HEARTBEAT_S: Final = 3.0
 """After how many seconds without a heartbeat a delivery passes to another worker."""
 POLL_S: Final = 1.0
+BUSY_POLL_S: Final = 0.5
+"""How often a worker looks into the queue while all of its slots are taken. PgQueuer itself does so
+ten times a second, although a slot that becomes free wakes it, and each look costs two statements.
+"""
 CLOSE_S: Final = 10.0
 LEAST_SLOTS: Final = 2
 """PgQueuer hands out one delivery at a time only to workers with at least two slots."""
@@ -77,11 +81,13 @@ class PgQueuerEngine:
             for queue in queues or (DEFAULT_QUEUE,):
                 queuer.entrypoint(f"{ENTRYPOINT}{queue}")(_delivering(handler))
             async with other:
-                await self._run(queuer, slots)
+                await self._run(queuer.qm, slots)
 
-    async def _run(self, queuer: Any, slots: int) -> None:
+    async def _run(self, manager: Any, slots: int) -> None:
+        """Run the queue's manager, without PgQueuer's scheduler, until cancelled."""
+        manager.min_dequeue_poll_interval = timedelta(seconds=BUSY_POLL_S)
         running = asyncio.create_task(
-            queuer.run(
+            manager.run(
                 dequeue_timeout=timedelta(seconds=POLL_S),
                 batch_size=1,
                 max_concurrent_tasks=max(LEAST_SLOTS, slots),
@@ -92,7 +98,7 @@ class PgQueuerEngine:
             await asyncio.shield(running)
         except asyncio.CancelledError:
             # Deliveries in progress finish first, and are not repeated.
-            queuer.shutdown.set()
+            manager.shutdown.set()
             await asyncio.wait({running}, timeout=CLOSE_S)
             running.cancel()
             await asyncio.wait({running})

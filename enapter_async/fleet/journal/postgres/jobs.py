@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ WORDS: Final = {
 }
 
 
+@functools.cache
 def statement(sql: str) -> str:
     """Return a statement about jobs as psycopg executes it."""
     return named_values(sql.format(**WORDS))
