@@ -204,12 +204,13 @@ async def test_devices_that_a_plan_read_have_names_and_cluster_by_site_and_type(
         for number in (0, 3, 1):  # two LUA devices and a STANDALONE; sites 0, 1 and 1
             emulator.faults.add(conflict, device=uuid(number), method="PATCH")
         with await fleet.plan(client, [rename(n) for n in range(12)]) as plan:
-            await fleet.apply(client, plan, journal=path, abort=None)
+            rows = fleet.JournalOptions(path=path, facts={"rows": "0:7"})
+            await fleet.apply(client, plan, journal=rows, abort=None)
     data = page_of(path)
     assert data["about"] == {
-        "0": ["site-0", "Device 0", "LUA"],
-        "1": ["site-1", "Device 1", "STANDALONE"],
-        "3": ["site-1", "Device 3", "LUA"],
+        "0": ["site-0", "Device 0", "LUA", 7],
+        "1": ["site-1", "Device 1", "STANDALONE", 8],
+        "3": ["site-1", "Device 3", "LUA", 10],
     }
     failed = {
         word: {name: counts["failed"] for name, counts in found["groups"]}

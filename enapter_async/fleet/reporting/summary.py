@@ -21,6 +21,7 @@ from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE
 from enapter_async.fleet.reporting.timeline import Timeline
+from enapter_async.fleet.row_numbers import RowNumbers
 
 ROWS: Final = 5000
 """The maximum number of items that were not done to list in detail."""
@@ -85,7 +86,8 @@ class _Summary:
         self._waves: dict[int, Counter[str]] = {}
         self._sites: dict[str, Counter[str]] = {}
         self._types: dict[str, Counter[str]] = {}
-        self._about: dict[int, list[str]] = {}
+        self._numbers = RowNumbers(journal.facts().get("rows", ""))
+        self._about: dict[int, list[Any]] = {}
         self._timeline = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
         self._examples: dict[int, list[tuple[str, str, int]]] = {}
@@ -184,7 +186,7 @@ class _Summary:
             before = item.before if isinstance(item.before, Mapping) else {}
             known = item.name or before.get("name")
             known = _clip(known, _VALUE) if isinstance(known, str) else ""
-            self._about[item.seq] = [site, known, item.type]
+            self._about[item.seq] = [site, known, item.type, self._numbers.row(item.seq)]
             changes = [
                 [field, _clip(value, _VALUE), *(_was(before, field))]
                 for field, value in fields.items()
