@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.text import quoted, shortened
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -106,7 +107,9 @@ def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
     # An empty or too long label would raise an obscure error in the resolver.
     labels = (url.raw_host or "").removesuffix(".").split(".")
     if url.scheme not in ("http", "https") or not all(1 <= len(each) <= 63 for each in labels):
-        raise ConfigurationError("base_url must be a URL such as https://api.enapter.com")
+        # What stands before an "@" may be a password.
+        got = "" if "@" in str(text) else f"; got {quoted(shortened(str(text), 60))}"
+        raise ConfigurationError(f"base_url must be a URL such as https://api.enapter.com{got}")
     if url.raw_user is not None or url.raw_password is not None:
         raise ConfigurationError("base_url contains a user name or password; pass token=… instead")
     if url.raw_query_string or url.raw_fragment or re.search(r"[\s?#\x00-\x1f]", str(text)):

@@ -282,9 +282,10 @@ async def test_a_clock_that_is_wrong() -> None:
     ("base_url", "more", "word"),
     [
         ("http://gateway.test", {}, "would send the token unencrypted"),
-        ("api.enapter.com", {}, "base_url must be a URL such as"),
+        ("api.enapter.com", {}, "https://api.enapter.com; got 'api.enapter.com'"),
+        ("me:secret@api.enapter.com", {}, "base_url must be a URL such as https://api.enapter.com"),
         ("https://api.test", {"ca_file": Path("/no/such.pem")}, "ca_file /no/such.pem"),
-        ("https://api.test", {"token": "two words"}, "token has characters"),
+        ("https://api.test", {"token": "two words"}, "token contains a space"),
     ],
 )
 async def test_a_configuration_that_is_wrong(
@@ -293,6 +294,7 @@ async def test_a_configuration_that_is_wrong(
     findings = await found(to(base_url, **more))
     assert healths(findings) == {"versions": "ok", "configuration": "failed"}
     assert word in findings["configuration"].said
+    assert "secret" not in findings["configuration"].said
 
 
 @pytest.mark.parametrize("ca_file", [Path("/no/such.pem"), None], ids=["not come to", "not there"])
