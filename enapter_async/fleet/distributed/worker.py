@@ -144,7 +144,7 @@ class Worker:
             await self._exits.aclose()
             await self._keeper.keep_only(())
             if self._control is not None:
-                with contextlib.suppress(JournalError):  # otherwise its lease expires
+                with contextlib.suppress(EnapterError):  # otherwise its lease expires
                     await self._control.leave()
                 await self._control.close()
 
