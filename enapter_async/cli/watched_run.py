@@ -144,6 +144,7 @@ class WatchedJob:
             waiting=waiting,
             wave=status.wave,
             waves=status.waves,
+            pace=plain(status.waiting),
             workers=tuple(map(plain, status.workers)),
             stopped=plain(status.stopped or ""),
             ways_on=_ways_on(self._job) if status.over and not status.ended else (),
