@@ -1,5 +1,6 @@
 """The execution of one operation of a run, from start to outcome."""
 
+from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -132,7 +133,15 @@ class Execution(Generic[OperationT]):
         return record is not None and (
             record.sent > len(record.attempts)
             or any(attempt.certainty.uncertain for attempt in record.attempts)
+            or self._seems_gone
         )
+
+    @property
+    def _seems_gone(self) -> bool:
+        """Whether a deletion met a 404: a proxy may have passed it on twice, and it was done."""
+        attempts = () if self._record is None else self._record.attempts
+        missing = any(attempt.status == HTTPStatus.NOT_FOUND for attempt in attempts)
+        return missing and self.operation.holds(None)
 
     def start_over(self) -> None:
         """Add the last attempts to the outcome's numbers, before the operation is repeated."""

@@ -236,7 +236,7 @@ def _lies(job: NounJob, wish: Wish, known: Known) -> Iterator[str]:
             yield "at no moment was it so"
     elif state in ("failed", "held"):
         # Whoever deleted it: a deletion's 404 only claims that the object is gone.
-        gone = wish.effect.endswith("delete") and sends and sends[-1].status == 404
+        gone = state == "failed" and _is_gone(wish, sends)
         if done and not gone and not (wish.followed and known.standing == "pending"):
             yield f"it was done at {done[0].at:.3f}"
     elif state in ("differs", "pending"):
@@ -244,8 +244,14 @@ def _lies(job: NounJob, wish: Wish, known: Known) -> Iterator[str]:
             yield "it was never done"
     else:
         unsure = any(each.unsure for each in sends) or known.standing in _MAYBE
+        unsure = unsure or _is_gone(wish, sends)
         if not unsure and not (wish.followed and done):
             yield "it was never sent, or surely refused each time"
+
+
+def _is_gone(wish: Wish, sends: list[Send]) -> bool:
+    """Return whether a deletion was last answered with a 404."""
+    return wish.effect.endswith("delete") and bool(sends) and sends[-1].status == 404
 
 
 def _not_applied(job: NounJob, wish: Wish, known: Known) -> Iterator[str]:
