@@ -7,8 +7,6 @@ everywhere) is therefore the same as for `fleet.distribute`.
 
 import asyncio
 import functools
-import hashlib
-import json
 import logging
 import os
 import secrets
@@ -41,7 +39,7 @@ from enapter_async.integrations.folder_jobs import READERS, generates
 from enapter_async.integrations.job_files import JobSettings
 from enapter_async.integrations.job_session import STOPPED_BY_REQUEST
 from enapter_async.integrations.job_watch import alike_at
-from enapter_async.integrations.progress import Job, Phase
+from enapter_async.integrations.progress import Job
 from enapter_async.logs import BACKEND
 
 LOOK_SECONDS: Final = 0.5
@@ -159,9 +157,14 @@ class DatabaseJobs:
         return (await self._look(job, shared=False)).job
 
     async def latest(self, limit: int) -> list[Job]:
-        """Return the latest jobs, newest first."""
-        records = await self._control.latest(limit)
-        return [await self.get(record.name) for record in records]
+        """Return the latest jobs, newest first; an unreadable one is omitted and logged."""
+        found = []
+        for record in await self._control.latest(limit):
+            try:
+                found.append(await self.get(record.name))
+            except RunRefusedError as error:
+                logger.warning("job %s cannot be read: %s", record.name, error)
+        return found
 
     def journal(self, job: str) -> str:
         """Return the name by which the journals of a job are read as one."""
@@ -174,25 +177,26 @@ class DatabaseJobs:
     async def _watch(
         self, name: str, seen: Seen, after: str | None
     ) -> AsyncGenerator[StreamEvent, None]:
-        told, last = (seen.troubles, seen.job) if _mark(seen) == after else ((), None)
+        told, last = (seen.troubles, seen.job) if seen.mark == after else ((), None)
         while not self._closing:
-            mark, job = _mark(seen), seen.job
+            job = seen.job
             if seen.troubles != told:
                 alike = alike_at(told, seen.troubles)
                 told = seen.troubles
                 data = {"from": alike, "troubles": told[alike:]}
-                yield StreamEvent(id=mark, kind="troubles", data=data)
+                yield StreamEvent(id=seen.mark, kind="troubles", data=data)
             if job != last or not job.active:
                 last = job
                 kind = "job" if job.active else "end"
-                yield StreamEvent(id=mark, kind=kind, data=job.as_json())
+                yield StreamEvent(id=seen.mark, kind=kind, data=job.as_json())
             if not job.active:
                 return
             await self._client.clock.sleep(LOOK_SECONDS)
             try:
                 seen = await self._look(name)
             except JournalError:
-                seen = attrs.evolve(seen, job=attrs.evolve(job, waiting=UNREACHABLE, rate=0.0))
+                away = attrs.evolve(job, waiting=UNREACHABLE, rate=0.0)
+                seen = attrs.evolve(seen, job=away, mark=UNREACHABLE)
 
     def _new_reader(self, job: str) -> DatabaseReader:
         return DatabaseReader(self._address.database, job, self._worker.name)
@@ -244,11 +248,3 @@ def _unabandoned(step: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
     task = asyncio.ensure_future(step)
     task.add_done_callback(lambda done: done.cancelled() or done.exception())
     return task
-
-
-def _mark(seen: Seen) -> str:
-    """Return the id of an event, which changes with what is told, and is the same everywhere."""
-    elsewhere = seen.job.phase is Phase.ELSEWHERE
-    phase = Phase.RUNNING if elsewhere else seen.job.phase
-    told = json.dumps([attrs.evolve(seen.job, phase=phase, rate=0.0).as_json(), seen.troubles])
-    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()

@@ -1,6 +1,8 @@
 """The status of a job in PostgreSQL, from its rows and the journals of its partitions."""
 
 import contextlib
+import hashlib
+import json
 import math
 import re
 import threading
@@ -44,10 +46,14 @@ class Rows:
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """The status of a job, and its failed and unknown operations."""
+    """The status of a job, and its failed and unknown operations.
+
+    `mark` changes with what watchers are told of them, and is the same in every replica.
+    """
 
     job: Job
-    troubles: tuple[Mapping[str, Any], ...] = ()
+    troubles: tuple[Mapping[str, Any], ...]
+    mark: str
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +108,8 @@ class DatabaseReader:
             credentials=_files(status.credentials),
         )
         troubles = [each for partition in partitions for each in partition.troubles]
-        return Seen(job=job, troubles=tuple(troubles[:TROUBLES_TOLD]))
+        del troubles[TROUBLES_TOLD:]
+        return Seen(job=job, troubles=tuple(troubles), mark=_mark(job, troubles))
 
     def _phase(self, status: JobStatus) -> Phase:
         if status.ended:
@@ -156,6 +163,12 @@ class _Rate:
             self._looks.popleft()
         began, before = self._looks[0]
         return max(0, ended - before) / (now - began) if now > began else 0.0
+
+
+def _mark(job: Job, troubles: Sequence[Mapping[str, Any]]) -> str:
+    phase = Phase.RUNNING if job.phase is Phase.ELSEWHERE else job.phase
+    told = json.dumps([attrs.evolve(job, phase=phase, rate=0.0).as_json(), troubles])
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 def _files(credentials: Sequence[str]) -> tuple[str, ...]:

@@ -99,6 +99,12 @@ async def test_a_job_is_watched_to_its_end_from_each_replica(
             assert "results.jsonl" in await text_of(await jobs.report(job.id))
     assert emulator.world.log.count("update") == 20
     assert TOKEN not in everything_in(database)
+    with contextlib.closing(connect(Address.parse(database, with_run=False))) as connection:
+        connection.execute("DELETE FROM enapter_fleet.run")
+    async with replica(emulator, database, resume=False) as late:
+        assert await late.list() == [], "a job whose journals are gone is left out"
+        with pytest.raises(RunRefusedError, match="there is no run"):
+            await late.get(job.id)
 
 
 def everything_in(database: str) -> str:
