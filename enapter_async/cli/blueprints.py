@@ -10,15 +10,14 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import run_reading, show_object
 from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.prompts import output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.client import Client
 from enapter_async.models.blueprints import BlueprintView
 from enapter_async.text import plain
 
 _VIEWS = [str(view).lower() for view in BlueprintView.known()]
-_to_file = click.option(
-    "-o", "--output", metavar="FILE", required=True, help="The new file for the ZIP archive."
-)
+_to_file = output_option(metavar="FILE", required=True, help="The new file for the ZIP archive.")
 
 
 @click.group("blueprints", cls=Nouns)

@@ -16,7 +16,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_plan import progress
 from enapter_async.cli.options import Settings, connection_options, tell, warn
-from enapter_async.cli.prompts import force_option
+from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
 from enapter_async.cli.streams import although_unheard
@@ -43,11 +43,8 @@ _COLUMNS: Final = ("device", "name", "field", "is", "should_be")
 @click.command("drift")
 @connection_options
 @click.argument("desired", shell_complete=completion.files)
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     metavar="PLAN",
-    shell_complete=completion.files,
     help="Write a plan that removes the differences to this new file.",
 )
 @force_option
@@ -136,12 +133,9 @@ def _text(value: Any) -> str:
 @connection_options
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="Select every device.")
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     metavar="FILE",
     required=True,
-    shell_complete=completion.files,
     help="Write to this new file: JSON Lines if its name ends in .jsonl, else CSV.",
 )
 @force_option

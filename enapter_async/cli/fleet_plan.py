@@ -15,7 +15,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, is_quiet, tell, warn
-from enapter_async.cli.prompts import force_option
+from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.selecting import change_of, change_options, selection_options
 from enapter_async.cli.streams import although_unheard
@@ -54,11 +54,8 @@ _PROGRESS_STEP: Final = 5000
 @click.command("template")
 @connection_options
 @selection_options
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     metavar="FILE",
-    shell_complete=completion.files,
     help="Write to this new file.",
 )
 @force_option
@@ -142,11 +139,8 @@ def _settable(field: str, value: str | None) -> str | None:
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="Select every device.")
 @change_options
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     metavar="PLAN",
-    shell_complete=completion.files,
     help="Write the plan to this new file.",
 )
 @force_option

@@ -26,7 +26,7 @@ from enapter_async.cli.fleet_jobs import (
 from enapter_async.cli.listing import write_table
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import AddressedRun, Place, find_place
-from enapter_async.cli.prompts import confirm, force_option
+from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.run_options import (
     CAUTION,
@@ -320,11 +320,8 @@ def _why_kept(folder: RunFolder) -> str:
 @click.command("report")
 @connection_options
 @click.argument("run", default="last", shell_complete=completion.runs)
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     metavar="FILE",
-    shell_complete=completion.files,
     help="Write to this new file. [default: report.html in the run's folder]",
 )
 @force_option

@@ -25,7 +25,7 @@ from enapter_async.cli.fleet_jobs import (
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell, typed, warn
 from enapter_async.cli.places import find_place
-from enapter_async.cli.prompts import confirm, force_option
+from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.names import read_journal
@@ -50,11 +50,8 @@ _WHY = {
 @click.command("undo")
 @connection_options
 @click.argument("run", shell_complete=completion.runs)
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     metavar="PLAN",
-    shell_complete=completion.files,
     help="Only write the plan, to this new file.",
 )
 @force_option

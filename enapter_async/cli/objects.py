@@ -19,12 +19,12 @@ import attrs
 import click
 
 from enapter_async.api.following import WAIT
-from enapter_async.cli import completion
 from enapter_async.cli.env_files import EnvFile, check_unused, env_line
 from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
 from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
+from enapter_async.cli.prompts import output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhere
@@ -60,11 +60,8 @@ def with_new_credentials(command: Callable[..., Any]) -> Callable[..., Any]:
             "ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, to a new file.",
         ),
         click.option("--show", is_flag=True, help="Write the configuration to standard output."),
-        click.option(
-            "-o",
-            "--output",
+        output_option(
             metavar="FILE",
-            shell_complete=completion.files,
             help="Append the configuration to this JSON Lines file, which is created with mode "
             "0600.",
         ),

@@ -1,18 +1,22 @@
 """Asks for confirmation before changes that cannot be undone."""
 
+import functools
 import sys
 from collections.abc import Mapping
 from typing import Final
 
 import click
 
+from enapter_async.cli import completion
 from enapter_async.text import counted
 
 yes_option = click.option(
     "--yes", is_flag=True, help="Do not ask to confirm what cannot be undone."
 )
 
-
+output_option: Final = functools.partial(
+    click.option, "-o", "--output", shell_complete=completion.files
+)
 force_option = click.option(
     "--force", is_flag=True, help="Replace the output file if it already exists."
 )

@@ -13,7 +13,7 @@ from enapter_async.cli.env_files import check_unused, env_line
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import with_new_credentials, write_credentials, write_object
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.prompts import force_option
+from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.operations.arguments import identifier
@@ -104,12 +104,9 @@ def ucm(
 @command.command("env")
 @connection_options
 @click.argument("file", shell_complete=completion.files)
-@click.option(
-    "-o",
-    "--output",
+@output_option(
     required=True,
     metavar="FOLDER",
-    shell_complete=completion.files,
     help="Write a file for each device to this folder; each is created with mode 0600.",
 )
 @force_option
