@@ -1,17 +1,18 @@
 """Searches for what may have been created: read to the end, and compared with what was there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from enapter_async import Client, RetryPolicy, fleet
-from enapter_async.emulator import Drop, Emulator, ServerFailure, World
+from enapter_async import Client, RetryPolicy, Timeouts, fleet
+from enapter_async.emulator import Drop, Emulator, Hang, Reply, ServerFailure, World
 from enapter_async.emulator.state import Site
 from enapter_async.errors import AmbiguousOutcomeError
 from enapter_async.fleet import JournalOptions, State
 from enapter_async.operations.provisioning import ProvisionStandalone, ProvisionVucm
-from enapter_async.operations.sites import CreateSite
+from enapter_async.operations.sites import CreateSite, DeleteSite
 from tests.fleet.fleets import device
 
 OLD = 60
@@ -115,3 +116,27 @@ async def test_an_object_that_may_have_had_the_key_is_never_taken(
     (unknown,) = report.unknowns
     assert "unknown whether an object with its key existed before" in str(unknown.error)
     assert emulator.world.count("provision") == 0
+
+
+@pytest.mark.parametrize(("act", "state"), [("stop", State.FAILED), ("cut", State.UNKNOWN)])
+async def test_a_deletion_whose_404_is_not_yet_proven_is_not_held(
+    emulator: Emulator, act: str, state: State
+) -> None:
+    """A proxy passed it on twice: the first arrival deleted the site, the second met a 404."""
+    gone = Reply(status=404, body=b'{"errors": [{"code": "not_found"}]}', after_effect=True)
+    emulator.faults.add(gone, method="DELETE")
+    emulator.faults.add(Hang(), method="GET", times=None)
+    brisk = Timeouts(read=0.3)
+    policy = RetryPolicy(attempts=1)
+    async with Client(
+        emulator.token, base_url=emulator.base_url, retry=policy, timeouts=brisk
+    ) as client:
+        delete = DeleteSite(site_id="0000-01")
+        async with fleet.Run(client, [delete], abort=None) as run:
+            async with asyncio.timeout(10):
+                while emulator.world.log.count_arrivals("GET") == 0:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.01)
+            (run.stop if act == "stop" else run.cut)()
+            (outcome,) = [each async for each in run]
+    assert emulator.world.count("site.delete") == 1
+    assert outcome.state is state
