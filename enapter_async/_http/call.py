@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from enapter_async._http.evidence import Seen, candidates
-from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.message import Failure, Message
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.searching import looks_before
 from enapter_async._http.wire import printable
@@ -63,8 +63,7 @@ class CallRecord:
     before this call the operation may first have been sent. `there` are the ids of the objects that
     a look found before it was first sent, None if they are unknown. `permit` is a permit of the
     client's limiter, acquired in advance for the first attempt. If it is still set after the call,
-    the caller must end it. `reply` is the successful answer, kept only by a record that
-    `keeps_reply`.
+    the caller must end it.
     """
 
     # Class attributes are the initial values, so that creating a record stays cheap.
@@ -75,8 +74,6 @@ class CallRecord:
     elapsed = 0.0
     settled = False
     already_absent = False
-    keeps_reply = False
-    reply: Reply | None = None
 
     def __init__(
         self,

@@ -255,8 +255,6 @@ class Pipeline(Renewing):
             record.seen = self.evidence.seen(operation, reply.headers, result, now)
         elif operation.answer.stamp is not None and operation.repeat is not _READ:
             self.evidence.note_write(operation, reply.headers, result)
-        if record.keeps_reply:
-            record.reply = reply
         if self.hooks:
             self._tell_passed(call, reply, self.wire.request_id(reply), began)
         if record.observer is not None:

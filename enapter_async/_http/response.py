@@ -1,11 +1,12 @@
 """The result of a call together with the HTTP answer that it came in."""
 
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from enapter_async._http.call import CallRecord
+from enapter_async._http.call import Call, CallRecord
+from enapter_async._http.message import Reply
 from enapter_async._http.pipeline import Pipeline
 from enapter_async.errors import Attempt
 from enapter_async.operation import Operation
@@ -37,13 +38,24 @@ class Response(Generic[T]):
 
 
 class _KeepingRecord(CallRecord):
-    keeps_reply = True
+    reply: Reply | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _KeepingPipeline(Pipeline):
+    """A pipeline of its own, so that other calls do not even ask whether to keep an answer."""
+
+    def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
+        if isinstance(call.record, _KeepingRecord):
+            call.record.reply = reply
+        super()._passed(call, reply, result, began)
 
 
 async def respond(pipeline: Pipeline, operation: Operation[T]) -> Response[T]:
     """Execute an operation, and return its result with the answer."""
     record = _KeepingRecord()
-    result = await pipeline.execute(operation, record)
+    keeping = _KeepingPipeline(**attrs.asdict(pipeline, recurse=False))
+    result = await keeping.execute(operation, record)
     reply, wire = record.reply, pipeline.wire
     return Response(
         result=result,
