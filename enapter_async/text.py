@@ -59,7 +59,12 @@ def quoted(text: str) -> str:
 def quoted_apart(one: str, other: str) -> tuple[str, str]:
     """Return two different texts in quotes, both in ASCII if they would otherwise look alike."""
     pair = quoted(one), quoted(other)
-    return (ascii(one), ascii(other)) if _look(pair[0]) == _look(pair[1]) else pair
+    return (ascii(one), ascii(other)) if look_alike(*pair) else pair
+
+
+def look_alike(one: str, other: str) -> bool:
+    """Return whether people would take two texts for the same one."""
+    return _look(one) == _look(other)
 
 
 def _look(text: str) -> str:

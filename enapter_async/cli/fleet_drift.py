@@ -120,7 +120,7 @@ def _show(rows: list[dict[str, Any]], settings: Settings) -> None:
         for each in cells:
             table.add_row(*map(Text, each))
         output_console().print(table)
-    tell(f"{len(rows)} differences" if rows else "no differences")
+    tell(counted(len(rows), "difference") if rows else "no differences")
 
 
 def _text(value: Any) -> str:

@@ -27,7 +27,7 @@ from enapter_async.operations.kinds import (
     unit_names,
     writes,
 )
-from enapter_async.text import quoted, shortened
+from enapter_async.text import shortened
 
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 """The columns of the operations in this package."""
@@ -196,7 +196,7 @@ def _unknown_operation(name: str) -> str:
 
 
 def _told(text: str) -> str:
-    return quoted(shortened(text, 60))
+    return repr(shortened(text, 60))
 
 
 def _rows_of_csv(

@@ -12,7 +12,7 @@ from enapter_async.fleet.planning.keys import key_of
 from enapter_async.fleet.planning.snapshot import Found
 from enapter_async.operation import Operation, field_of
 from enapter_async.operations.nouns import noun_named, reading
-from enapter_async.text import quoted, shortened
+from enapter_async.text import look_alike, shortened
 
 NOT_READ: Final = (
     "its current state is unknown, because the operation does not define how to read it"
@@ -215,7 +215,7 @@ def _unexpected(each: PlanRequest, state: Any) -> str:
     for field, value in (each.expected or {}).items():
         now = field_of(state, field)
         if plain(now) != plain(value):
-            return f"its {field} is {told(now)}, no longer {told(value)}"
+            return f"its {field} is {', no longer '.join(told_apart(now, value))}"
     return ""
 
 
@@ -223,7 +223,13 @@ def told(value: Any) -> str:
     """Format a state's value for a message."""
     if value is None or value == "":
         return "empty"
-    return quoted(shortened(value, 60)) if isinstance(value, str) else repr(value)
+    return repr(shortened(value, 60)) if isinstance(value, str) else repr(value)
+
+
+def told_apart(one: Any, other: Any) -> tuple[str, str]:
+    """Format two different values for a message, in ASCII if they would otherwise look alike."""
+    pair = told(one), told(other)
+    return (ascii(one), ascii(other)) if look_alike(*pair) else pair
 
 
 def _decided(

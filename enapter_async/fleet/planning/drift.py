@@ -18,7 +18,7 @@ from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.planning.decisions import told
+from enapter_async.fleet.planning.decisions import told_apart
 from enapter_async.fleet.planning.effects import effect, is_irreversible, plain
 from enapter_async.fleet.planning.snapshot import Snapshot, batches, wanted_by
 from enapter_async.fleet.reading import Caller, read_state
@@ -112,7 +112,7 @@ def staleness(item: WorkItem, state: Any) -> str | None:
     for field, planned in before.items():
         now = field_of(state, field)
         if plain(now) != plain(planned):
-            words = f"it was {told(planned)}, now it is {told(now)}"
+            words = f"it was {', now it is '.join(told_apart(planned, now))}"
             return f"the {field} is no longer as planned: {words}"
     return None
 
