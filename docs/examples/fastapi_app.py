@@ -84,14 +84,14 @@ async def events(job: str, request: Request, jobs: TheJobs) -> starlette.EventSt
     return starlette.EventStream(await jobs.watch(job, starlette.last_event_id(request)))
 
 
-async def report(job: str, jobs: TheJobs) -> starlette.FileResponse:
+async def report(job: str, jobs: TheJobs) -> starlette.DownloadResponse:
     """Show the report of a job."""
-    return starlette.FileResponse(await jobs.report(job))
+    return starlette.DownloadResponse(await jobs.report(job))
 
 
-async def results(job: str, form: str, jobs: TheJobs) -> starlette.FileResponse:
+async def results(job: str, form: str, jobs: TheJobs) -> starlette.DownloadResponse:
     """Download the outcome of each operation of a job, as csv or jsonl."""
-    return starlette.FileResponse(await jobs.results(job, form))
+    return starlette.DownloadResponse(await jobs.results(job, form))
 
 
 async def stop(job: str, jobs: TheJobs) -> dict[str, Any]:

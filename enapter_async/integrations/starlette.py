@@ -166,7 +166,7 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-class FileResponse(StreamingResponse):
+class DownloadResponse(StreamingResponse):
     """Sends the report or the results of a job."""
 
     def __init__(self, download: Download) -> None:
