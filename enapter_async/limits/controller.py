@@ -210,8 +210,8 @@ class Controller:
         self._passed_since_resumed += 1
         if self._frozen_at is not None:
             self._passed_since_frozen += 1
-        if self._places.allowed < self._places.most:
-            self._places.passed(self.in_flight)
+        if self.in_flight >= self._places.tested_from:
+            self._places.grow()
         if self._trial is not None:
             self._count_in_trial(self._trial, cohort, now, refused=False)
         if cohort.closed_at is None and self._frozen_at is None:

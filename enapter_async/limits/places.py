@@ -33,10 +33,9 @@ class Places:
         """Start again after a pause, when all waiting attempts would start at once."""
         self._allow(float(AFTER_PAUSE))
 
-    def passed(self, in_flight: int) -> None:
-        """Grow after a successful answer; `in_flight` includes its own attempt."""
-        if 2 * in_flight >= self.allowed:
-            self._allow(self._places + (self._growth or 1.0 / self._places))
+    def grow(self) -> None:
+        """Grow after a successful answer while at least `tested_from` attempts were in flight."""
+        self._allow(self._places + (self._growth or 1.0 / self._places))
 
     def lost(self, began: float, now: float) -> None:
         """Shrink after an attempt that received no answer."""
@@ -49,3 +48,5 @@ class Places:
         self._places = min(float(self.most), max(1.0, places))
         self.allowed = int(self._places)
         """How many may be in flight now, at least 1."""
+        self.tested_from = self.allowed / 2 if self.allowed < self.most else math.inf
+        """How many in flight use enough of the places for more; never, if these are the most."""
