@@ -133,12 +133,11 @@ class Execution(Generic[OperationT]):
         return record is not None and (
             record.sent > len(record.attempts)
             or any(attempt.certainty.uncertain for attempt in record.attempts)
-            or self._seems_gone
+            or self._seems_gone()
         )
 
-    @property
     def _seems_gone(self) -> bool:
-        """Whether a deletion met a 404: a proxy may have passed it on twice, and it was done."""
+        """Return whether a deletion met a 404; a proxy may have passed it on twice."""
         attempts = () if self._record is None else self._record.attempts
         missing = any(attempt.status == HTTPStatus.NOT_FOUND for attempt in attempts)
         return missing and self.operation.holds(None)

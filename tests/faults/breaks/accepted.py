@@ -70,9 +70,9 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_searches.py::test_an_object_that_may_have_had_the_key_is_never_taken",
         ),
         "a stop holds a deletion that met a 404": Break(
-            "fleet.execution:Execution.in_doubt",
-            "or self._seems_gone",
-            "",
+            "fleet.execution:Execution._seems_gone",
+            "missing and",
+            "False and",
             by="fleet/test_searches.py::test_a_deletion_whose_404_is_not_yet_proven_is_not_held",
         ),
         "a killed run forgets what was there": Break(
