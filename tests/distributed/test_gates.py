@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -154,8 +155,9 @@ async def test_telemetry_is_watched_between_waves_and_stops_the_job(
 
 @pytest.mark.usefixtures("powered")
 async def test_a_worker_that_watches_stops_at_once_and_another_begins_again(
-    emulator: Emulator, place: str
+    emulator: Emulator, folder: Path
 ) -> None:
+    place = str(folder)
     one, two = Watching(held=asyncio.Event()), Watching()
     job = await submitted(
         emulator, place, rollout=Rollout(waves=(SIZE, "rest"), gates="power>0 for 5m")

@@ -1,6 +1,7 @@
 """A job that undoes another one, carried out by workers as well."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -52,8 +53,8 @@ async def test_a_job_is_undone_in_parts_by_several_workers(emulator: Emulator, p
             await job.undo(client)
 
 
-async def test_a_job_on_another_server_is_not_undone(emulator: Emulator, place: str) -> None:
-    job = await submitted(emulator, place, base_url="http://127.0.0.1:9")
+async def test_a_job_on_another_server_is_not_undone(emulator: Emulator, folder: Path) -> None:
+    job = await submitted(emulator, folder, base_url="http://127.0.0.1:9")
     async with client_for(emulator)() as client:
         with pytest.raises(ConfigurationError, match=r"that run used http://127\.0\.0\.1:9"):
             await job.undo(client)

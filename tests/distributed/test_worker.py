@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ async def test_a_worker_tells_of_each_partition_that_it_takes_and_leaves(
 
 @pytest.mark.parametrize("max_rate", [None, 1000.0])
 async def test_a_worker_keeps_a_lower_rate_of_its_own(
-    emulator: Emulator, place: str, max_rate: float | None
+    emulator: Emulator, folder: Path, max_rate: float | None
 ) -> None:
     made: list[Client] = []
 
@@ -59,14 +60,14 @@ async def test_a_worker_keeps_a_lower_rate_of_its_own(
         made.append(client_for(emulator)(**settings))
         return made[-1]
 
-    job = await submitted(emulator, place, by=20, max_rate=max_rate)
-    async with fleet.Worker(make, place, max_rate=200):
+    job = await submitted(emulator, folder, by=20, max_rate=max_rate)
+    async with fleet.Worker(make, folder, max_rate=200):
         assert (await ended(job)).ok
         assert [each.limiter.pace().rate for each in made] == [200]
 
 
-async def test_a_rate_that_makes_no_sense_is_refused(emulator: Emulator, place: str) -> None:
+async def test_a_rate_that_makes_no_sense_is_refused(emulator: Emulator, folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="max_rate is 0"):
-        fleet.Worker(client_for(emulator), place, max_rate=0)
+        fleet.Worker(client_for(emulator), folder, max_rate=0)
     with pytest.raises(ConfigurationError, match="max_rate is -1"):
-        await submitted(emulator, place, max_rate=-1)
+        await submitted(emulator, folder, max_rate=-1)
