@@ -17,6 +17,7 @@ from tests.fleet.fleets import fleet_of, uuid
 from tests.integrations.backends import serving_aiohttp
 from tests.integrations.browser import CHROMIUM, NO_CHROMIUM, Tab, chromium
 from tests.integrations.test_examples import APPS, EXAMPLES, backend
+from tests.integrations.test_workers import told_by
 
 DEVICES = 158
 REFUSED = 2
@@ -275,10 +276,13 @@ async def test_a_browser_stops_the_job_of_another_worker(tmp_path: Path) -> None
         headers = {"Content-Type": "text/csv"}
         where = f"{at_work}/jobs"
         async with session.post(where, data=operations(), headers=headers) as response:
-            assert response.status == 201
+            job = (await response.json())["id"]
         await tab.open(url)
         await tab.until("$('phase').textContent === 'running elsewhere'")
         await tab.press("#stop")
+        async with asyncio.timeout(20):
+            while (await told_by(session, at_work, job))["phase"] != "stopping":  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
         dam.open()
         await tab.until("$('phase').textContent === 'stopped'")
         assert await steps(tab) == ["resume"]
