@@ -103,7 +103,10 @@ def command(
     except OutputError:
         raise
     except OSError as error:
-        raise click.UsageError(f"port {port} cannot be used: {error.strerror}") from None
+        raise click.UsageError(
+            f"port {port} cannot be used: {error.strerror}; choose another, or leave out "
+            "--port for any free one"
+        ) from None
 
 
 async def _serve(emulator: Emulator, *, as_json: bool) -> None:

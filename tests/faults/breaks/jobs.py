@@ -52,6 +52,25 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "True:",
             by="fleet/test_deduplication.py::test_an_answer_with_another_value_differs_and_shows_both",
         ),
+        "a job's own reads give up while the server is away": Break(
+            "fleet.patience:PatientReads.call",
+            "if not is_away(error):",
+            "if True:",
+            by="fleet/test_outages.py::test_the_reads_around_a_wave_are_as_patient_as_the_run",
+        ),
+        "a device that moved to another slug is read at the old one": Break(
+            "fleet.rollout.wave_runner:WaveRunner._shows",
+            "(moved := operation.reads_moved())",
+            "(moved := None)",
+            by="fleet/test_outages.py::test_a_device_addressed_by_slug_is_read_back_at_its_new_one",
+        ),
+        "a run in progress is undone": Break(
+            "fleet.planning.rollback:_Rollback.collect",
+            "if store.is_held():",
+            "if False:",
+            by="fleet/test_rollback.py::"
+            "test_only_a_run_that_has_stopped_and_items_that_exist_are_undone",
+        ),
         "what differs is looked for as it was asked": Break(
             "fleet.planning.rollback:_shown",
             "replay.marks[item.seq] != Mark.DIFFERS",
