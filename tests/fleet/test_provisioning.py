@@ -62,7 +62,7 @@ def test_a_row_is_a_unit_of_operations_that_address_the_slug() -> None:
         parse_operations(wrong, source="devices.csv")
     messages = [problem.message for problem in error.value.problems]
     assert messages[0] == "provision needs slug, which is missing"
-    assert messages[1].endswith(", provision")
+    assert messages[1] == "there is no operation 'provide'; did you mean provision?"
 
 
 async def test_a_hundred_devices_are_created_once_and_their_credentials_kept(
