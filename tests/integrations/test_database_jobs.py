@@ -124,7 +124,7 @@ def everything_in(database: str) -> str:
 async def test_any_replica_stops_resumes_and_retries_a_job(
     emulator: Emulator, database: str
 ) -> None:
-    emulator.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
+    emulator.faults.add(Latency(seconds=0.2), times=None, when=lambda it: it.method != "GET")
     works = [UpdateDevice(device_id=uuid(25), slug="device-26"), *renames(20)]
     settings = JobSettings(concurrency=2, abort=())
     async with two(emulator, database) as (one, other):

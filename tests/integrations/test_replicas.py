@@ -38,7 +38,7 @@ async def asked(session: aiohttp.ClientSession, method: str, url: str) -> Any:
 async def test_a_replica_takes_over_the_job_of_one_that_was_killed(
     emulator: Emulator, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slowed(emulator)
+    slowed(emulator, 0.25)
     monkeypatch.setenv("CREDENTIALS", str(tmp_path / "kept"))
     async with (
         backend(APPS[0], emulator, database) as (one, first),

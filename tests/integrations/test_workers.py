@@ -25,10 +25,10 @@ __all__ = ["emulator"]
 WORKERS = ("aiohttp_app.py", "fastapi_app.py")
 
 
-def slowed(server: Emulator) -> None:
+def slowed(server: Emulator, seconds: float = 0.1) -> None:
     """Let each write take a while."""
     server.faults.clear()
-    server.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
+    server.faults.add(Latency(seconds=seconds), times=None, when=lambda it: it.method != "GET")
 
 
 @contextlib.asynccontextmanager
