@@ -1,10 +1,11 @@
-"""How exactly several processes keep a cap that they share through PostgreSQL.
+"""How precisely several processes keep to a cap that they share through PostgreSQL.
 
     python -m benchmarks.shared_limit               # about a minute
 
-Three processes send to a server in this one, which notes when each request arrives and answers 429
-beyond a limit a tenth above the cap. Only the middle of each round is judged. Exit code 0: no
-second has more than 1.02 of the cap, at least 0.97 of it is used, and nothing is refused. 1: not.
+Three processes send to a server in this one, which records when each request arrives and answers
+429 beyond a limit a tenth above the cap. Only the middle of each round is judged. Exit code 0: no
+second has more than 1.02 of the cap, at least 0.97 of it is used, and nothing is refused. 1:
+otherwise.
 """
 
 import argparse
@@ -51,7 +52,7 @@ class Round:
 
 
 class Noted:
-    """A limit that notes when it is asked."""
+    """A limit that records when it is queried."""
 
     def __init__(self, limit: Bucket) -> None:
         self._limit = limit
@@ -59,7 +60,7 @@ class Noted:
         self.refused = 0
 
     def allows(self) -> bool:
-        """Note a request, and return whether it may pass."""
+        """Record a request, and return whether it may pass."""
         self.arrivals.append(time.monotonic())
         allowed = self._limit.allows()
         self.refused += not allowed

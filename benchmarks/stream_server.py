@@ -3,7 +3,7 @@
     python -m benchmarks.stream_server
 
 A time series has one row for each step of the request. Its cells repeat after `BLOCK` rows, so that
-writing them takes little time. A websocket sends as many frames as its address says.
+writing them takes little time. A websocket sends as many frames as its address specifies.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def timeseries(request: web.Request) -> web.StreamResponse:
 
 
 async def frames(request: web.Request) -> web.WebSocketResponse:
-    """Send as many frames of telemetry as the name of the device says."""
+    """Send as many frames of telemetry as the name of the device specifies."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     count = int(request.match_info["device"].removeprefix("frames-"))

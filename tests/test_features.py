@@ -1,4 +1,4 @@
-"""Each capability names a test that exists, and that no mark leaves out."""
+"""Each capability names a test that exists and that no marker deselects."""
 
 import ast
 import re

@@ -275,7 +275,7 @@ def test_each_public_name_is_completed_at_a_prompt(door: str) -> None:
         "found = {complete('door.', number) for number in range(500)} - {None}\n"
         "print(*(each.removeprefix('door.').rstrip('()') for each in found))"
     )
-    # Names with an underscore are suggested once the underscore was typed.
+    # Names with an underscore are suggested only once the underscore is typed.
     assert set(import_module(door).__all__) - {"__version__"} <= offered
 
 

@@ -35,7 +35,7 @@ echo "$1 ${@: -1}" >>"$FOLDER/calls"
     ],
     ids=["unstable mirror", "no mirror in CI", "no mirror elsewhere", "not root"],
 )
-def test_postgresql_is_installed_or_its_absence_is_told(
+def test_postgresql_is_installed_or_its_absence_is_reported(
     tmp_path: Path, root: bool, ci: str, fails: int, expected: tuple[int, list[str], str]
 ) -> None:
     code, pauses, said = expected

@@ -60,10 +60,10 @@ class CallRecord:
     decision depends on the answer: a 404 must be proven, and a read requests a fresh answer and
     records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
-    before this call the operation may first have been sent. `there` are the ids of the objects that
-    a look found before it was first sent, None if they are unknown. `permit` is a permit of the
-    client's limiter, acquired in advance for the first attempt. If it is still set after the call,
-    the caller must end it.
+    before this call the operation may first have been sent. `there` holds the ids of the objects
+    that a search found before it was first sent; None if they are unknown. `permit` is a permit of
+    the client's limiter, acquired in advance for the first attempt. If it is still set after the
+    call, the caller must end it.
     """
 
     # Class attributes are the initial values, so that creating a record stays cheap.
@@ -163,7 +163,7 @@ class Call:
         )
 
     def looks_before(self) -> bool:
-        """Return whether it is still unknown what exists before the first attempt, and matters."""
+        """Return whether what exists before the first attempt matters and is still unknown."""
         return self.record.there is None and looks_before(self.operation)
 
     def put_off(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Lets whoever starts an attempt refuse it once more after its connection was made.
+"""Lets the code that starts an attempt still refuse it after its connection was made.
 
 Everything up to the first byte of a request happens at once, except a new connection, for which it
 may wait for seconds; or for hours, if the process is suspended meanwhile. The wait concerns only a
@@ -10,4 +10,4 @@ from contextvars import ContextVar
 from typing import Final
 
 MAY_SEND: Final[ContextVar[Callable[[], bool] | None]] = ContextVar("may_send", default=None)
-"""Returns whether the attempt of this task may still be sent; None if nothing speaks against it."""
+"""Returns whether the attempt of this task may still be sent; None if nothing can prevent it."""

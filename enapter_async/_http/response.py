@@ -1,4 +1,4 @@
-"""The result of a call together with the HTTP answer that it came in."""
+"""The result of a call together with its HTTP response."""
 
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,11 +18,11 @@ _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
 
 @attrs.frozen(kw_only=True)
 class Response(Generic[T]):
-    """What `Client.send` returns: the `result` of an operation, and the answer that it came in.
+    """What `Client.send` returns: the `result` of an operation, and its HTTP response.
 
     `headers` ignores the case of names; a token that the server echoes is masked in it.
-    `request_id` is the server's identifier of the request, for its support. `attempts` are the
-    failed ones, and `elapsed` is in seconds.
+    `request_id` is the server's identifier of the request, which its support may ask for.
+    `attempts` are the failed ones, and `elapsed` is in seconds.
 
     `status` is None, and there are no headers, if no answer to the operation itself was usable and
     a read showed that it was done (`settled`), or that a deleted object is gone.

@@ -18,7 +18,7 @@ def is_dated(operation: Operation[Any]) -> bool:
 
 
 def looks_before(operation: Operation[Any]) -> bool:
-    """Return whether only a look before the operation can show which objects are older."""
+    """Return whether only a search before the operation can show which objects are older."""
     if operation.settles is Settles.KEY:
         return operation.reads() is not None
     return operation.settles is Settles.SEARCH and not is_dated(operation)
@@ -50,6 +50,6 @@ async def searched(
 
 
 def ids_of(candidates: Iterable[Any]) -> frozenset[str] | None:
-    """Return the ids of objects; None if one of them has none, so that they cannot be told."""
+    """Return the ids of objects; None if one has no id, so that they cannot be told apart."""
     ids = [getattr(each, "id", None) for each in candidates]
     return None if None in ids else frozenset(map(str, ids))

@@ -34,7 +34,7 @@ T = TypeVar("T")
 LOST: Final = Failure(
     certainty=Certainty.NOT_SENT, error=TransportError("the connection was lost"), kind="Lost"
 )
-"""What a stream ended with that may be opened again."""
+"""The errors after which a stream may be opened again."""
 LARGEST_PART: Final = 16 * 1024
 """How many bytes are read at once: the values of a larger part cost more memory, and time."""
 
@@ -155,7 +155,7 @@ class _Places:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def take(self, number: int) -> None:
-        """Wait until that many are free, and all who came before have theirs."""
+        """Wait until that many are free and all earlier callers have theirs."""
         entry = (number, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self._grant()
@@ -170,7 +170,7 @@ class _Places:
             raise
 
     def free(self, number: int) -> None:
-        """Give that many back."""
+        """Release that many."""
         self._free += number
         self._grant()
 

@@ -105,9 +105,9 @@ class Blueprints:
     ) -> int:
         """Write the archive that `download` returns to a file, and return its size in bytes.
 
-        It is written as it arrives, so its size in memory is small. The file is replaced only by
-        a complete archive; one that breaks off is requested again, as often as the client tries.
-        Raises also `StreamBrokenError`, and `ConfigurationError` if the file cannot be written.
+        It is written as it arrives, so its size in memory is small. The file is replaced only by a
+        complete archive; one that breaks off is requested again, as often as the client tries. It
+        also raises `StreamBrokenError`, and `ConfigurationError` if the file cannot be written.
         """
         operation = DownloadBlueprint(blueprint_id=blueprint_id, view=BlueprintView(view))
         return await self._save(operation, path)

@@ -148,8 +148,8 @@ class Commands:
         """Execute a command with the API's blocking request, which returns once the execution ends.
 
         `execute` does the same with short requests, and loses less when a connection breaks. The
-        answer may take 5 minutes longer than the client's limits allow. Raises as `execute` does,
-        and `check` is as there. Not safe to repeat.
+        answer may take 5 minutes longer than the client's limits allow. `check` and the errors
+        raised are as for `execute`. Not safe to repeat.
 
         Source: API page, `POST devices/{device_id}/execute_command`.
         """

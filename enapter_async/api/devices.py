@@ -1,6 +1,6 @@
 """The methods for devices: `client.devices`.
 
-Source: API page, "Device Management"; reading and listing: "Fetch Devices".
+Source: API page "Device Management", reading and listing: "Fetch Devices".
 """
 
 from collections.abc import AsyncGenerator, Iterable

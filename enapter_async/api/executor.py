@@ -52,7 +52,7 @@ class OpeningExecutor(Executor, Protocol):
 
 
 class AnyExecutor(OpeningExecutor, StreamingExecutor, Protocol):
-    """An executor that does all of this, as a client does."""
+    """An executor that supports all of this, as a client does."""
 
 
 class TimedExecutor(Executor, Protocol):

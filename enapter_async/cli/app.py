@@ -125,7 +125,7 @@ class _Root(Nouns):
         except click.UsageError as error:
             if not is_quiet():
                 raise
-            # In the mail of a cron job, how to use the command is no help.
+            # Usage help is of no use in the mail of a cron job.
             warn(f"enapter-async: {plain_lines(error.format_message())}")
             ctx.exit(Exit.USAGE)
         except KeyboardInterrupt:

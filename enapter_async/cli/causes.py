@@ -52,7 +52,7 @@ def causes_in(journal: Journal) -> list[Cause]:
     found: dict[tuple[str, str], Cause] = {}
     for index, cause in enumerate(told["causes"]):
         state, why = cause["state"], _why(cause, messages.get(index, set()))
-        # What the stop caught before its turn is one cause with what it did not reach.
+        # Operations that were stopped while waiting share a cause with those never reached.
         if why == NOT_STARTED or (state == State.HELD and why.startswith(STOPPED_BY)):
             why = _STOPPED
         examples = (

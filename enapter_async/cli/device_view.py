@@ -1,4 +1,4 @@
-"""Shows the latest of each watched device on a terminal, redrawn in place."""
+"""Shows the latest values of each watched device on a terminal, redrawn in place."""
 
 import contextlib
 import sys
@@ -32,7 +32,7 @@ class DeviceView:
         self._gap = ""
 
     def take(self, item: DeviceEvent | Gap) -> Self:
-        """Take what a stream yielded, and return the view."""
+        """Add an item of a stream, and return the view."""
         if isinstance(item, Gap):
             self._gap = gap_text(item)
             return self
@@ -73,7 +73,7 @@ def draw_devices(
     *,
     limit: int | None,
 ) -> None:
-    """Draw what a stream of devices yields until Ctrl-C, or until that many items arrived."""
+    """Draw what a stream of devices yields until Ctrl-C, or until that many items have arrived."""
 
     async def work() -> None:
         view = DeviceView(devices)

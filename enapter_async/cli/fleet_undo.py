@@ -191,7 +191,7 @@ def _items_on(wanted: frozenset[int], journal: Journal) -> frozenset[int]:
     """Return the items of a run that came from these rows of its input file.
 
     Raises:
-        click.UsageError: none came from one of the rows.
+        click.UsageError: no item came from one of the rows.
     """
     numbers = RowNumbers(journal.facts().get("rows", ""))
     row_of = {item.seq: numbers.row(item.seq) for item in journal.items()}

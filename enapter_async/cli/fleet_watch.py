@@ -25,10 +25,10 @@ from enapter_async.fleet.outcomes import State
 
 DRAWN_EVERY_S: Final = 1.0
 TOLD_EVERY_S: Final = 5.0
-"""How often a look is shown on a terminal, and elsewhere."""
+"""How often the view is refreshed on a terminal, and elsewhere."""
 _DEADLINE_S: Final = 10.0
 _SHARE: Final = 4
-"""A look is followed by a pause of this many times its duration, so that the run comes first."""
+"""Each look is followed by a pause of this many times its duration, so that the run comes first."""
 
 
 @click.command("watch")
@@ -38,7 +38,7 @@ _SHARE: Final = 4
     "--every",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How often to look at the run. [default: 1 on a terminal, otherwise 5]",
+    help="How often to refresh the view. [default: 1 on a terminal, otherwise 5]",
 )
 @click.option(
     "--devices-every",

@@ -64,7 +64,7 @@ def work(
 
     PLACE is a folder that `fleet apply --journal` made, or postgresql://USER@HOST/DATABASE, with
     #NAME for one job only. The first Ctrl-C or SIGTERM lets operations in flight finish, and
-    gives the partitions back. The token is this worker's own, and never enters the database. With
+    returns the partitions. The token is this worker's own, and never enters the database. With
     --max-rate, this worker stays below that rate as well as below that of each job.
     """
     place = place_of(journal)

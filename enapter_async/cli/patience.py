@@ -1,4 +1,4 @@
-"""Tells why a command takes long, because a server that refuses everything looks like a hang."""
+"""Prints why a command takes long, because waiting for a server looks like a hang."""
 
 from collections.abc import Callable
 from typing import Final
@@ -18,7 +18,7 @@ class Patience:
         self._waited = self._told = 0.0
 
     def __call__(self, event: Event, /) -> None:
-        """Take an event of a call."""
+        """Receive an event of a call."""
         if isinstance(event, AttemptFailed):
             status = event.attempt.status
             self._why = f"HTTP {status}" if status else event.attempt.error_type

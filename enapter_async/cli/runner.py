@@ -42,10 +42,10 @@ async def run_job(
 ) -> tuple[Report, Exit | None]:
     """Execute operations; return the report and, if the run was cut short, an exit code.
 
-    The first signal lets operations in flight finish, the second cancels them; `fleet stop` has
-    the effect of the first one, through a file in `folder` or the run's row in PostgreSQL. If
+    The first signal lets operations in flight finish, the second cancels them; `fleet stop` has the
+    effect of the first one, through a file in `folder` or the run's row in PostgreSQL. If
     `on_outcome` raises `OSError`, no more operations are started. `on_begun` is called once the run
-    was not refused, before anything is sent.
+    has been accepted, before anything is sent.
     """
     run: Run[Any] = Run(client, operations, options)
     unwritten = False

@@ -93,7 +93,7 @@ class _Lines:
         pass
 
     def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
-        """Write one line, and one for each operation that was newly not done."""
+        """Write one line, and one for each operation newly found not done."""
         if is_quiet():
             return
         problem = unread or ("" if devices is None else devices.problem)
@@ -140,7 +140,7 @@ def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console
         *(_line(Text(fact, "dim")) for fact in _facts(look)),
     ]
     if look.troubles:
-        parts += [Text(), Text("Not done, the latest first", "bold")]
+        parts += [Text(), Text("Not done, latest first", "bold")]
         for each in look.troubles[: _shown(width)]:
             state = each.outcome.state
             head = (_clock(each.at_ms), str(state), _name(each))

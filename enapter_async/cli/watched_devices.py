@@ -23,7 +23,7 @@ from enapter_async.operations.logs import ListLogs
 from enapter_async.text import plain
 
 LOGGED: Final = 3
-"""How many devices' logs are read, those of the operations that were the last not to be done."""
+"""How many devices' logs are read, those of the latest operations that were not done."""
 LOGS_OF_ONE: Final = 2
 AT_ONCE: Final = 4
 LAST_S: Final = 3.0

@@ -1,4 +1,4 @@
-"""Looks at a run or a job in progress, again and again, from its journals alone."""
+"""Reads a run or a job in progress repeatedly, from its journals alone."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from enapter_async.text import plain
 TROUBLES: Final = 5
 """How many operations that were not done are shown."""
 SAMPLED: Final = 8
-"""How many devices of a run are looked at, besides those of the shown operations."""
+"""How many devices of a run are read, besides those of the shown operations."""
 _RATE_S: Final = 30.0
 _BAD: Final = (State.DIFFERS, State.PENDING, State.FAILED, State.UNKNOWN)
 
@@ -68,7 +68,7 @@ class Look:
 
 
 class Watched(Protocol):
-    """A run or a job that can be looked at."""
+    """A run or a job that can be watched."""
 
     async def look(self) -> Look:
         """Return what it looks like now."""

@@ -137,7 +137,7 @@ class Execution(Generic[OperationT]):
         )
 
     def _seems_gone(self) -> bool:
-        """Return whether a deletion met a 404; a proxy may have passed it on twice."""
+        """Return whether a deletion got a 404; a proxy may have forwarded it twice."""
         attempts = () if self._record is None else self._record.attempts
         missing = any(attempt.status == HTTPStatus.NOT_FOUND for attempt in attempts)
         return missing and self.operation.holds(None)

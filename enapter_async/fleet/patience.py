@@ -1,4 +1,4 @@
-"""Reads for a run with the run's own patience: a server that is away must not end a job."""
+"""Reads that wait as long as their run would: an unavailable server must not end a job."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -20,14 +20,14 @@ from enapter_async.operation import Operation
 T = TypeVar("T")
 
 AWAY: Final = (502, 503, 504)
-"""Statuses with which a proxy answers for a server that is away."""
+"""Statuses with which a proxy answers for a server that is unavailable."""
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 """Seconds until a read is tried again: doubled each time, and random."""
 
 
 class PatientReads:
-    """Reads with a client, and waits at most `max_pause` seconds while the server is away.
+    """Reads with a client, and waits at most `max_pause` seconds while the server is unavailable.
 
     A run reads devices before and after each wave. Such a read ends like any call after its
     attempts or its deadline, which is far sooner than the run gives up on its operations; so it
@@ -92,7 +92,7 @@ class PatientReads:
 
 
 def is_away(error: EnapterError) -> bool:
-    """Return whether a read failed because the server is away or refuses everything."""
+    """Return whether a read failed because the server is unavailable or refuses everything."""
     if isinstance(error, APIError):
         return isinstance(error, RateLimitedError) or error.status in AWAY
     return isinstance(error, HostDownError | DeadlineExceededError)

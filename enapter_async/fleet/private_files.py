@@ -215,7 +215,7 @@ def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterato
         sync_directory(where.parent)
     except OSError as error:
         if error.filename is None:
-            error.filename = os.fspath(where)  # a full disk does not say whose file it was
+            error.filename = os.fspath(where)  # the error of a full disk names no file
         raise
     finally:
         part.unlink(missing_ok=True)

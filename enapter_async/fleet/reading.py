@@ -89,7 +89,7 @@ async def find_older(
 ) -> frozenset[str] | None:
     """Return the ids of objects that could later be taken for what the operation creates.
 
-    None if no such look is needed, or if it failed: then they are unknown.
+    None if no such search is needed, or if it failed: then they are unknown.
     """
     look: Operation[Any] | None = operation.reads()
     if look is None or not looks_before(operation):

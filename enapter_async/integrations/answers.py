@@ -144,7 +144,7 @@ _BAD_REQUEST = _Kind("bad-request", 400, "A value is not valid; nothing was done
 _TOO_MANY = _Kind("too-many-requests", 429, "Too many requests; nothing was done.")
 _NOT_NOW = _Kind("not-now", 503, "The device service is unavailable; try again later.")
 _JOBS_AWAY = _Kind(
-    "jobs-unavailable", 503, "The jobs cannot be reached; look at them before you try again."
+    "jobs-unavailable", 503, "The jobs cannot be reached; check them before you try again."
 )
 _TOO_LATE = _Kind("out-of-time", 504, "There was no answer in time; nothing was changed.")
 _NOT_ACCEPTED = _Kind(

@@ -1,8 +1,8 @@
 """Fleet jobs in PostgreSQL, carried out, watched and stopped by all replicas of a backend.
 
 Each replica is a `fleet.Worker`, and reads the status of a job from the tables that the workers
-write. What a job needs at a kill (a lease, a journal that refuses a late writer, a stop that holds
-everywhere) is therefore the same as for `fleet.distribute`.
+write. What protects a job when its worker is killed (a lease, a journal that refuses a late writer,
+a stop that holds everywhere) is therefore the same as for `fleet.distribute`.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from enapter_async.integrations.progress import Job
 from enapter_async.logs import BACKEND
 
 LOOK_SECONDS: Final = 0.5
-"""How long a look at a job is shared, and the minimum interval between events for a watcher."""
+"""How long one reading of a job is shared, and the minimum interval between a watcher's events."""
 UNREACHABLE: Final = "the database of the jobs cannot be reached"
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class DatabaseJobs:
             await self._exits.enter_async_context(self._worker)
 
     async def close(self) -> None:
-        """Give back what this process is carrying out, so that others continue it at once."""
+        """Release what this process is carrying out, so that others continue it at once."""
         self.end_watches()
         try:
             await self._exits.aclose()

@@ -48,7 +48,7 @@ class Rows:
 class Seen:
     """The status of a job, and its failed and unknown operations.
 
-    `mark` changes with what watchers are told of them, and is the same in every replica.
+    `mark` changes whenever what watchers see of them does, and is the same in every replica.
     """
 
     job: Job
@@ -151,13 +151,13 @@ class DatabaseReader:
 
 
 class _Rate:
-    """How many operations end in a second, from counts that are looked at now and then."""
+    """How many operations end in a second, from counts that are read now and then."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()
 
     def value(self, now: float, ended: int) -> float:
-        """Return operations per second since the oldest look of the last five seconds."""
+        """Return operations per second since the oldest reading of the last five seconds."""
         self._looks.append((now, ended))
         while self._looks[0][0] < now - RATE_SECONDS:
             self._looks.popleft()
@@ -205,7 +205,7 @@ def _waiting(status: JobStatus, rows: Rows) -> str:
     if not begun and position.wave >= 0:
         return "it is checked whether the next wave may start"
     if any(row["not_before"] > row["now"] for row in begun):
-        return "a worker gave a part of it back; it is tried again shortly"
+        return "a worker returned a part of it, which is tried again shortly"
     return "it waits for a worker"
 
 

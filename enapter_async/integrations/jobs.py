@@ -197,8 +197,8 @@ class Jobs:
     async def stop(self, job: str) -> Job:
         """Stop a job, wherever it runs: operations in flight finish, the rest is held.
 
-        Other processes learn of it within a second. The job does not continue at the next start,
-        but `resume` continues it. Safe to repeat.
+        Other processes notice it within a second. The job does not continue at the next start, but
+        `resume` continues it. Safe to repeat.
 
         Raises:
             RunNotFoundError: there is no such job.

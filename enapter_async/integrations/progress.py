@@ -85,7 +85,7 @@ class Job:
     session. `waiting` describes why the whole job waits, and `stopped` why it stopped; each is
     empty if it does not apply. `created_at` is in UTC (RFC 3339). `next_steps` are the ways to
     continue a job that is not running, each a name in `RESUME_OPTIONS`; empty if there is nothing
-    left to do. `started_by` is the person who started it, as told to `Jobs.start`. `workers` are
+    left to do. `started_by` is the person who started it, as passed to `Jobs.start`. `workers` are
     those that carry out a job in PostgreSQL now. `credentials` are the files that hold generated
     configurations; in PostgreSQL, each with the name of its worker, and with `*` for the numbers of
     partitions.

@@ -180,7 +180,7 @@ class DownloadResponse(StreamingResponse):
 
 
 class RefuseForeign:
-    """ASGI middleware: answers 403 to requests which another site's page starts.
+    """ASGI middleware: answers 403 to requests started by a page of another site.
 
     Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are more origins, such as
     `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.

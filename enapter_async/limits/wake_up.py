@@ -1,4 +1,4 @@
-"""A timer that can be moved: it calls a function once, at the last time that was set."""
+"""A timer that can be rescheduled: it calls a function once, at the last time that was set."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ class WakeUp:
         self._at = 0.0
 
     def at(self, when: float) -> None:
-        """Wake at this time, or earlier if that is set already."""
+        """Wake at this time, or earlier if an earlier time is set already."""
         if self._sleeper is not None and self._at > when:
             self.cancel()
         if self._sleeper is None:

@@ -96,7 +96,7 @@ def _zip_of(reply: Any) -> bytes:
 
 
 class ArchiveReader:
-    """Passes on the parts of an archive that arrives, and checks that it is one, and complete."""
+    """Passes on the parts of an archive, and checks that it is a complete archive."""
 
     def __init__(self) -> None:
         self._size = 0

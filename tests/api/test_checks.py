@@ -1,4 +1,4 @@
-"""`check=True`: the device's manifest is asked before an operation is sent."""
+"""`check=True`: an operation is checked against the device's manifest before it is sent."""
 
 from collections.abc import AsyncIterator
 

@@ -54,7 +54,7 @@ def test_each_ending_has_its_exit_code_and_the_device_runs_once(
     ]
 
 
-def test_the_manifest_is_asked_before_anything_is_sent(
+def test_the_manifest_is_checked_before_anything_is_sent(
     run: Run, world: World, emulator: Emulator, leaf: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.noun(Commands).behave("reboot", Behaviour())

@@ -170,7 +170,7 @@ def test_causes_are_shown_though_the_journal_is_gone() -> None:
     assert cause.examples == ("dev-0", "dev-1", "dev-2")
 
 
-def test_what_a_spreadsheet_gets_wrong_is_told_in_its_own_words(
+def test_mistakes_in_a_spreadsheet_are_named_in_its_own_words(
     run: Run, world: World, tmp_path: Path
 ) -> None:
     """Rows and not positions; a misspelled verb; nothing to do; an option without its plan."""
@@ -199,7 +199,7 @@ def test_what_a_spreadsheet_gets_wrong_is_told_in_its_own_words(
         ('"secret"', "token is in quotes; remove them"),
     ],
 )
-def test_a_token_that_was_copied_wrongly_is_refused_with_what_is_wrong(
+def test_a_wrongly_copied_token_is_refused_with_the_reason(
     run: Run, tmp_path: Path, token: str, said: str
 ) -> None:
     file = tmp_path / "token"
@@ -214,7 +214,7 @@ def test_a_token_that_was_copied_wrongly_is_refused_with_what_is_wrong(
     assert "`enapter-async doctor` shows where the token comes from" in refused
 
 
-def test_a_command_that_waits_for_long_says_so_and_why() -> None:
+def test_a_command_that_waits_long_prints_why() -> None:
     told: list[str] = []
     patience = Patience(told.append)
     operation = UpdateDevice(device_id="dev-1", name="A")

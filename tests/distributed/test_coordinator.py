@@ -93,15 +93,15 @@ def test_the_failures_of_all_workers_stop_it_together() -> None:
 def test_a_partition_that_no_worker_can_carry_out_stops_it() -> None:
     assert step([judged(0, 0, 0, failures=2)], 0, rollout=None) == Wait()
     found = step([judged(0, 0, 0, failures=3, why="TLSError: no")], 0, rollout=None)
-    assert found == Stop("a partition was given back 3 times: TLSError: no")
+    assert found == Stop("a partition was returned 3 times: TLSError: no")
 
 
-def test_a_stop_is_told_to_a_browser_without_the_text_of_an_error() -> None:
+def test_a_stop_is_shown_in_a_browser_without_the_text_of_an_error() -> None:
     text = "ServerError: HTTP 500: what the server said"
     given_back = step([WaveCounts(wave=0, open=1, failures=3, why=text)], 0)
     assert isinstance(given_back, Stop)
     assert text in given_back.why
-    assert without_reason(given_back.why) == "a partition was given back 3 times"
+    assert without_reason(given_back.why) == "a partition was returned 3 times"
     assert without_reason("ann: not today") == "ann: not today"
     assert not is_wave_refused(given_back.why)
     not_passed = step([wave(0, failed=1), wave(1, open=2)], 0)

@@ -36,7 +36,7 @@ async def failed(job: fleet.Job) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_partition_is_given_back_with_the_error_that_ended_it(
+async def test_a_partition_is_returned_with_the_error_that_ended_it(
     emulator: Emulator, folder: Path
 ) -> None:
     job = await submitted(emulator, folder, by=20)
@@ -72,7 +72,7 @@ async def test_a_partition_whose_journal_is_held_is_tried_again_later(
         await until(lambda: len(written(emulator)) == 20)
 
 
-async def test_a_worker_that_is_to_finish_leaves_other_jobs_and_says_why(
+async def test_a_finishing_worker_leaves_other_jobs_and_says_why(
     emulator: Emulator, folder: Path
 ) -> None:
     await submitted(emulator, folder, base_url="http://127.0.0.1:9")
@@ -82,7 +82,7 @@ async def test_a_worker_that_is_to_finish_leaves_other_jobs_and_says_why(
     assert written(emulator) == []
 
 
-async def test_a_worker_that_is_to_finish_reports_that_there_is_no_job(
+async def test_a_finishing_worker_reports_that_there_is_no_job(
     emulator: Emulator, folder: Path
 ) -> None:
     nowhere = fleet.Worker(client_for(emulator), folder)

@@ -125,8 +125,8 @@ async def test_workers_below_the_limit_of_a_server_are_never_refused(
     emulator: Emulator, place: str
 ) -> None:
     cap = 120.0
-    # Saved up is what a busy machine may deliver late; three workers without a common cap would
-    # use it up in a tenth of a second.
+    # The bucket allows for what a busy machine may deliver late; three workers without a common cap
+    # would use it up in a tenth of a second.
     emulator.faults.add(TooManyRequests(), when=Quota(rate=1.1 * cap, burst=0.15 * cap), times=None)
     job = await submitted(emulator, place, by=10, max_rate=cap, rollout=Rollout(waves=("rest",)))
     async with contextlib.AsyncExitStack() as stack:

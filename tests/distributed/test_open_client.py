@@ -1,4 +1,4 @@
-"""Workers inside another program: with its open client, and with a limit for their end."""
+"""Workers inside another program: with its open client, and with a time limit for stopping."""
 
 import asyncio
 import socket
@@ -49,7 +49,7 @@ async def test_what_is_in_flight_is_cut_off_after_the_grace(emulator: Emulator, 
     async with asyncio.timeout(10):
         async with worker(emulator, place, grace=0.1):
             await sent(emulator, 5)
-    assert (await job.status()).at_work == 0, "it was given back"
+    assert (await job.status()).at_work == 0, "it was returned"
     emulator.faults.clear()
     async with worker(emulator, place):
         assert (await job.wait()).counts[State.APPLIED] == 12

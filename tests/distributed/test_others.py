@@ -28,7 +28,7 @@ async def test_two_submitters_at_once_make_one_job(emulator: Emulator, place: st
     )
     jobs = [each for each in found if isinstance(each, fleet.Job)]
     assert jobs, found
-    # In a folder, one that comes while another one writes is told so.
+    # In a folder, one that arrives while another one writes is refused.
     assert all(isinstance(each, fleet.Job | RunBusyError) for each in found), found
     async with worker(emulator, place), worker(emulator, place):
         assert (await ended(jobs[0])).total == 20

@@ -1,4 +1,4 @@
-"""What a worker tells about its partitions, and its own rate."""
+"""What a worker logs about its partitions, and its own rate."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield running
 
 
-async def test_a_worker_tells_of_each_partition_that_it_takes_and_leaves(
+async def test_a_worker_logs_each_partition_that_it_takes_and_leaves(
     emulator: Emulator, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, LOGGER)
@@ -43,7 +43,7 @@ async def test_a_worker_tells_of_each_partition_that_it_takes_and_leaves(
     assert said == [
         f"worker one: job {job.name}: wave 1 started",
         f"worker one took {partition}: 0 of 20",
-        f"worker one gave back {partition} (the worker stops): {left}",
+        f"worker one returned {partition} (the worker stops): {left}",
         f"worker two took over {partition} from gone, which was silent for a whole lease: {left}",
         f"worker two finished {partition}: 20 applied, of 20",
         f"worker two: job {job.name} has ended",

@@ -1,7 +1,7 @@
 """Draws the documentation's pictures of the demo and its report: `python -m tests.docs.pictures`.
 
-It runs the demo once, with a fixed seed, on this machine only. The report is photographed in a
-headless Chromium, in light and in dark. Only the times differ from run to run.
+It runs the demo once, with a fixed seed, on this machine only. The report is captured in a headless
+Chromium, in light and in dark. Only the times differ from run to run.
 """
 
 import asyncio

@@ -83,7 +83,7 @@ BOTH = [each for row in ENDPOINTS for each in (row, row.twin()) if each is not N
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """An emulator with one of everything, and the names by which calls and commands say it."""
+    """An emulator with one of everything, and the names by which calls and commands refer to it."""
 
     emulator: Emulator
     names: dict[str, Any]

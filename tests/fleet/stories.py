@@ -75,7 +75,7 @@ class Session:
 
 @attrs.frozen
 class Story:
-    """A job: its operations, all different, and its sessions before the honest one.
+    """A job: its operations, all different, and its sessions before the uninterrupted one.
 
     With `lazily`, the operations are an iterable without a length. At first, the port stays closed
     for `closed_for` sleeps.

@@ -96,7 +96,7 @@ async def test_each_reads_the_device_directly_before_the_change() -> None:
         assert reads(emulator) == asked + 3
 
 
-async def test_wave_looks_by_pages_and_never_again() -> None:
+async def test_a_wave_is_read_by_pages_and_only_once() -> None:
     async with running(fleet_of(100)) as (emulator, client):
         works = await items_of(client, renames(100))
         emulator.world.change(uuid(7), name="By hand")

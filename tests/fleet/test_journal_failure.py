@@ -109,7 +109,7 @@ class FullJournal:
         return waiter
 
     def accepted(self, item_record: ItemRecord, reading: Operation[Any]) -> None:
-        """Accept nothing: no test comes so far."""
+        """Accept nothing: no test gets this far."""
 
     def age(self, item_record: ItemRecord) -> float:
         return 0.0

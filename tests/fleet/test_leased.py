@@ -62,7 +62,7 @@ async def test_an_attempt_begins_only_while_the_lease_is_certain() -> None:
 
 @attrs.define
 class EndingLease(StubLease):
-    """A lease that is lost after it was asked once more than `times`."""
+    """A lease that is lost once it has been checked more than `times` times."""
 
     times: int = 0
     taken: bool = False
@@ -78,7 +78,7 @@ class EndingLease(StubLease):
 
 @attrs.define
 class Noting(OpenDoor):
-    """Notes how attempts failed."""
+    """Records how attempts failed."""
 
     failures: list[str] = attrs.field(factory=list)
 

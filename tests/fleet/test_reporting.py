@@ -292,7 +292,7 @@ def test_a_long_run_has_a_page_of_a_few_megabytes_at_once(tmp_path: Path) -> Non
     assert time.perf_counter() - began < 10
     assert path.with_suffix(".html").stat().st_size < 4_000_000
     assert (len(data["rows"]), data["not_done"]) == (ROWS, 6_000)
-    # One cause for the rows shown; the rows after them show no difference.
+    # The rows shown have one cause; the rows after them have no difference.
     assert sum(each["number"] for each in data["causes"]) == 6_000
     assert [each["message"] for each in data["causes"]] == [
         "HTTP 409 Conflict: <id> and '…' have it"

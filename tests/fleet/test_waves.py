@@ -283,7 +283,7 @@ async def test_a_busy_site_does_not_keep_the_others_waiting() -> None:
 
 
 @pytest.mark.parametrize(("slow", "reached"), [(39, True), (40, False)])
-async def test_a_busy_site_is_looked_past_for_ten_times_the_concurrency(
+async def test_a_busy_site_is_skipped_for_ten_times_the_concurrency(
     slow: int, *, reached: bool
 ) -> None:
     opened = asyncio.Event()

@@ -96,7 +96,7 @@ async def test_a_404_at_a_sites_path_is_proven_only_by_that_site(
     assert server.world.done("delete") == 2
 
 
-async def test_a_site_that_was_read_well_is_the_proof(
+async def test_a_site_that_was_read_proves_the_absence(
     transport: TransportKind, server: FaultServer
 ) -> None:
     async with open_rig(transport, server, known=True) as rig:

@@ -1,4 +1,4 @@
-"""`Client.send` returns a result together with the answer that it came in."""
+"""`Client.send` returns a result together with its HTTP response."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Requests that a page of another site starts are told from one's own."""
+"""Requests started by a page of another site are told apart from a site's own."""
 
 import pytest
 from multidict import CIMultiDict

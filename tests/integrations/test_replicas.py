@@ -73,5 +73,5 @@ async def test_a_replica_takes_over_the_job_of_one_that_was_killed(
     assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
     stored = "".join(each.read_text("utf-8") for each in files).count("\n")
     minted = Counter(e.device_id for e in emulator.world.log.effects(operation="generate_config"))
-    # What was generated at the kill may be lost, and is told unknown.
+    # What was generated at the kill may be lost, and is reported as unknown.
     assert len(minted) - counts["unknown"] <= stored <= len(minted)

@@ -140,7 +140,7 @@ def test_the_rate_of_a_server_is_found_and_used(rate: float) -> None:
     assert "the server refused" in str(desk.controller.pace(desk.now))
 
 
-def test_a_run_of_refusals_freezes_everything_until_the_rest_has_ended() -> None:
+def test_a_run_of_refusals_pauses_everything_until_calls_in_flight_end() -> None:
     machine = controller()
     flying = [machine.begin(1000.0) for _ in range(7)]
     for each in flying[:6]:

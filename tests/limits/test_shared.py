@@ -166,7 +166,7 @@ async def test_a_process_that_wakes_up_late_does_not_send_what_it_missed(hands: 
             call.cancel()
 
 
-async def test_a_call_without_a_slot_asks_again_when_told(hands: Hands) -> None:
+async def test_a_call_without_a_slot_asks_again_when_notified(hands: Hands) -> None:
     line = Line(refuse_s=0.25)
     async with SharedLimiter(line, clock=hands.clock()) as limiter:
         calls = await waiting(limiter, 1)

@@ -267,7 +267,7 @@ class Control:
         return str(rows[0]["stop"]) if rows else None
 
     async def stores(self, claim: Claim, file: str) -> None:
-        """Record the file in which this worker stores what it generates, before it does."""
+        """Record where this worker stores what it generates, before it stores anything."""
         files = [*filter(None, claim.row["credentials"].split("\n"))]
         if f"{self.worker}: {file}" not in files:
             files.append(f"{self.worker}: {file}")
@@ -318,7 +318,7 @@ class Control:
         return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
 
     async def leave(self) -> None:
-        """Let another worker be the keeper of each job from now on."""
+        """Let another worker become the keeper of each job."""
         await self.database.execute(_LEAVE, worker=self.worker)
 
     async def move(self, job: JobRecord, wave: int, seen: Seen) -> bool:

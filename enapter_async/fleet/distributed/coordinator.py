@@ -15,9 +15,9 @@ from enapter_async.fleet.rollout.abort import AbortCriterion
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 
 _NOT_PASSED: Final = re.compile(r"wave \d+ did not pass")
-_GAVE_BACK: Final = "a partition was given back"
+_GAVE_BACK: Final = "a partition was returned"
 MOST_FAILURES: Final = 3
-"""How often a partition may be given back because of an error before the job stops."""
+"""How often a partition may be returned because of an error before the job stops."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,7 +27,7 @@ class WaveCounts:
     `open` is how many are not finished; `counts` the items by state (those not started are held,
     once all partitions are finished); `judged` counts those executed since the job was last
     resumed, in total and by type of failure. `failures` is the highest number of times that one
-    partition was given back because of an error, and `why` is that error.
+    partition was returned because of an error, and `why` is that error.
     """
 
     wave: int

@@ -37,10 +37,10 @@ class JobStatus:
 
     `counts` are the operations by state; those not started yet count as held. `partitions` is the
     number of partitions, `finished` the number of finished ones, and `at_work` the number in
-    progress, which `workers` carry out; `waiting` says why all of these send nothing for now. The
+    progress, which `workers` carry out; `waiting` says why none of these is sending anything. The
     wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped` says why
     nothing more is started; `ended` means that every partition is finished. `credentials` are the
-    files, each with its worker, that may hold generated configurations. `facts` are what was told
+    files, each with its worker, that may hold generated configurations. `facts` are those passed
     when it was submitted. `elapsed` is the time in seconds from its submission until now, or until
     it ended or was stopped. `by` says how it was divided into partitions, and `max_rate` how many
     requests per second all workers together may send.

@@ -45,7 +45,7 @@ class Keeper:
         return True
 
     async def keep_only(self, jobs: Collection[str]) -> None:
-        """Examine nothing more for other jobs than these."""
+        """Stop examining devices for all jobs but these."""
         for job in self._beginning.keys() - set(jobs):
             await self._give_up(job)
 

@@ -29,7 +29,7 @@ TELL_S: Final = 0.25
 BUSY_DELAY_S: Final = 0.5
 """The delay before retrying a partition whose journal another worker still holds."""
 FAILURE_DELAY_S: Final = 5.0
-"""The first delay before another worker may try a partition that was given back after an error."""
+"""The first delay before another worker may try a partition that was returned after an error."""
 
 _EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
 
@@ -89,7 +89,7 @@ class PartitionRun:
             self._run.cut()
 
     async def carry_out(self) -> Ending:
-        """Carry out the rest of the partition, and give it back; return how this ended."""
+        """Carry out the rest of the partition, and return it to the job; return how this ended."""
         watching = asyncio.create_task(self._watch())
         self._tell_taken()
         try:
@@ -194,7 +194,7 @@ class PartitionRun:
         else:
             logger.info("worker %s took %s: %s", worker, self._named, self._done())
 
-    def _tell_given_back(self, ending: Ending, why: str, *, was_own: bool) -> None:
+    def _log_returned(self, ending: Ending, why: str, *, was_own: bool) -> None:
         worker, done = self._control.worker, self._done()
         if not was_own:
             logger.warning("worker %s lost %s to another worker: %s", worker, self._named, done)
@@ -202,7 +202,7 @@ class PartitionRun:
             logger.info("worker %s finished %s: %s", worker, self._named, done)
         else:
             level = logging.INFO if ending.error is None else logging.WARNING
-            logger.log(level, "worker %s gave back %s (%s): %s", worker, self._named, why, done)
+            logger.log(level, "worker %s returned %s (%s): %s", worker, self._named, why, done)
 
     async def _give_back(self, ending: Ending) -> None:
         error = ending.error
@@ -231,4 +231,4 @@ class PartitionRun:
             )  # fmt: skip
             return
         held = "another worker still holds its journal" if ending.busy else ""
-        self._tell_given_back(ending, why or self._why or held, was_own=was_own)
+        self._log_returned(ending, why or self._why or held, was_own=was_own)

@@ -35,8 +35,8 @@ BUSY_POLL_S: Final = 0.5
 """How often a worker without a free slot checks the waves and abort criteria of a job."""
 LONGEST_RETRY_S: Final = 5.0
 SUBMIT_AGAIN_S: Final = 2.0
-"""When a partition that no worker has taken is queued again; duplicates have no effect. As it is
-most likely still in the queue, each next time comes after twice the time."""
+"""When a partition that no worker has taken is queued again; duplicates have no effect. It is most
+likely still in the queue, so each further attempt waits twice as long."""
 LONGEST_SUBMIT_AGAIN_S: Final = 30.0
 REST_S: Final = 5.0
 """How long a worker leaves a job to others after an error that may affect only this worker."""
@@ -60,17 +60,17 @@ class Worker:
     Generated configurations are stored in the folder `credentials`, in a file of mode 0600 for each
     partition; they never enter the database, and a job that generates any is left to workers that
     have such a folder. `max_rate` is the most requests per second that this worker sends to a
-    server, below the rate that a job declares for all of its workers. `name` is how people
-    recognise the worker: the logger `enapter_async.worker` tells which partitions it takes,
-    finishes and gives back.
+    server, below the rate that a job declares for all of its workers. `name` identifies the worker
+    to people: the logger `enapter_async.worker` records which partitions it takes, finishes and
+    returns.
 
     Partitions are found in the job's own tables, or delivered by an `engine`, such as
     `PgQueuerEngine`, which each worker of the job must then have.
 
     When the block is left, operations in flight finish, for at most `grace` seconds (None: however
-    long it takes), and the partitions are given back. A worker that is killed loses its partitions
-    to the others after `lease` seconds. While the job's database cannot be reached, nothing is
-    sent: the worker waits for it, and the surrounding program continues.
+    long it takes), and the partitions are returned. A worker that is killed loses its partitions to
+    the others after `lease` seconds. While the job's database cannot be reached, nothing is sent:
+    the worker waits for it, and the surrounding program continues.
     """
 
     def __init__(

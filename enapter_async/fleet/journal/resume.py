@@ -59,8 +59,8 @@ def credentials_fact(path: str, *, shared: bool) -> dict[str, str]:
         path.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(
-            f"a journal cannot hold the name {path!a}, which is not UTF-8; name another "
-            "file of credentials"
+            f"a journal cannot hold the name {path!a}, which is not UTF-8; choose another "
+            "credentials file"
         ) from None
     return {f"{CREDENTIALS}@{socket.gethostname()}:{path}" if shared else CREDENTIALS: path}
 

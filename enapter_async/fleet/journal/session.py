@@ -215,7 +215,7 @@ class JournalSession:
         )
 
     def _end_input(self, number: int) -> None:
-        """Record the number of items of a streamed input, which is at its end."""
+        """Record the number of items of a streamed input that has ended."""
         self.input_known = True
         self._writer.add_fact("count", str(number))
 

@@ -149,7 +149,7 @@ async def undo(
     Raises:
         RunRefusedError: there is no such journal, or it has a different version.
         RunBusyError: the run is in progress.
-        ConfigurationError: the run used another server, or has not what `only` names.
+        ConfigurationError: the run used another server, or lacks what `only` names.
         EnapterError: the fleet could not be read.
     """
     scratch = open_scratch()

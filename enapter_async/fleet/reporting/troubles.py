@@ -1,4 +1,4 @@
-"""The operations of a run that were not done, the latest first, also while it is in progress."""
+"""The operations of a run that were not done, latest first, even while it is in progress."""
 
 import heapq
 from typing import Any
@@ -23,7 +23,7 @@ class Trouble:
 
 
 def latest_troubles(journal: Journal, most: int) -> tuple[Trouble, ...]:
-    """Return the operations that were the last not to be done, the latest first."""
+    """Return the latest operations that were not done, latest first."""
     replay = Replay(journal)
     bad = (seq for seq in replay.with_mark(*_BAD) if seq in replay.last_event)
     found = []

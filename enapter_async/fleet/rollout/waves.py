@@ -87,9 +87,9 @@ class Gate:
     which it must hold after the wave, such as "power>0 for 5m".
 
     Checks at most `sample` devices of the wave: if more than `most_lost` percent of those that met
-    it before no longer do, no further wave starts. Devices that are only not configured, as after
-    another blueprint, are counted apart. A device
-    that does not say whether it raises alerts does not meet the condition.
+    it before no longer do, no further wave starts. Devices that are only not configured, as after a
+    new blueprint, are counted separately. A device that does not say whether it raises alerts does
+    not meet the condition.
     """
 
     condition: str

@@ -19,8 +19,8 @@ HEARTBEAT_S: Final = 3.0
 """After how many seconds without a heartbeat a delivery passes to another worker."""
 POLL_S: Final = 1.0
 BUSY_POLL_S: Final = 0.5
-"""How often a worker looks into the queue while all of its slots are taken. PgQueuer itself does so
-ten times a second, although a slot that becomes free wakes it, and each look costs two statements.
+"""How often a worker polls the queue while all of its slots are taken. PgQueuer itself does so
+ten times a second, although a slot that becomes free wakes it, and each poll costs two statements.
 """
 CLOSE_S: Final = 10.0
 LEAST_SLOTS: Final = 2

@@ -3,7 +3,7 @@
 The run's row has an epoch, which each session raises when it takes the run. Every statement that
 writes checks this epoch, so a session that was taken over can write nothing more, however long it
 was delayed. The lease only decides when another session may take the run: once the lease has
-expired by the database's clock, or was given back.
+expired by the database's clock, or was released.
 
 If the connection is lost, the session raises its own epoch over a new connection. Late writes of
 the old connection are then refused, and the session can check whether a write in doubt was made.
@@ -131,7 +131,7 @@ class PostgresHold:
         *,
         now: Callable[[], float] = boottime,
     ) -> Self:
-        """Take a run whose lease has expired or was given back, or create it.
+        """Take a run whose lease has expired or was released, or create it.
 
         Raises:
             RunBusyError: another session holds it.
