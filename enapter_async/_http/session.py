@@ -6,6 +6,7 @@ which part failed: a middleware, a resolver, a trace, or a proxy that refuses th
 """
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -89,7 +90,7 @@ class SessionTransport:
                 max_field_size=LARGEST_FIELD,
                 ssl=self._ssl,
                 timeout=timeout,
-                middlewares=(way.guard, *self._middlewares, way.watch),
+                middlewares=way.around(self._middlewares),
             )
             return await self._read(response, max_bytes)
         except asyncio.CancelledError:
@@ -116,7 +117,7 @@ class SessionTransport:
                 raise_for_status=False,
                 ssl=self._ssl,
                 timeout=client_timeout(seconds, seconds),
-                middlewares=(way.guard, *self._middlewares, way.watch),
+                middlewares=way.around(self._middlewares),
             )
         except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far the request came
             failure = None if way.sent else way.failure(error, seconds, self._host)
@@ -211,6 +212,16 @@ class _Way:
         self.sent = False
         """Whether there was a connection and writing the request started."""
         self.lost = ""
+
+    def around(self, others: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the middlewares of the request, with the session's own in the middle."""
+        return (self.guard, *others, self.watch) if others else (self._alone,)
+
+    async def _alone(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Guard and watch in one, because aiohttp calls a single middleware faster."""
+        return await self.guard(request, partial(self.watch, handler=handler))
 
     async def guard(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
