@@ -177,7 +177,7 @@ async def _without_types(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
     replace(
         inside(client, "wire"),
-        read=lambda _self, _operation, reply: json_text.decode(reply.body)["device"],
+        read=lambda _self, _operation, reply, **_: json_text.decode(reply.body)["device"],
     )
     return _load(client, CONCURRENCY, _Unread, lambda device: str(device["id"]))
 
@@ -187,7 +187,7 @@ async def _without_strictness(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
     replace(
         inside(client, "wire"),
-        read=lambda _self, _operation, reply: structure(
+        read=lambda _self, _operation, reply, **_: structure(
             json_text.decode(reply.body)["device"], Device
         ),
     )
