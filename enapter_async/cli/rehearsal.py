@@ -166,9 +166,11 @@ def lies(
     for outcome in outcomes:
         operation = outcome.operation
         told[described(operation)] -= 1
-        look = operation.reads() if outcome.state is State.ABSENT else None
+        gone = outcome.state is State.ABSENT or (outcome.settled and operation.holds(None))
+        look = operation.reads() if gone else None
         found = look is not None and emulator.has("/".join(("", "v3", *look.request().path)))
-        if problem := _problem(outcome, effects[_cause(operation)], is_there=found):
+        done = effects[_cause(operation)] or (outcome.settled and look is not None and not found)
+        if problem := _problem(outcome, done, is_there=found):
             yield f"{described(operation)} was reported as {outcome.state}: {problem}"
         if operation.answer.secret and outcome.state in (State.APPLIED, State.DIFFERS):
             generated[operation.subject() or ""] += 1

@@ -97,6 +97,9 @@ def test_the_check_detects_every_kind_of_lie(world: World, tmp_path: Path) -> No
     assert "it was not done" in told(update, State.APPLIED, settled=True)[0]
     assert "it was not done" in told(delete, State.APPLIED, settled=True)[0]
     assert "it exists" in told(delete, State.ABSENT)[0]
+    never_there = DeleteDevice(device_id="nobody")
+    assert "it was not done" in told(never_there, State.APPLIED)[0]
+    assert told(never_there, State.APPLIED, settled=True) == told(never_there, State.ABSENT) == []
     for state in (State.FAILED, State.HELD, State.UNKNOWN):
         assert told(update, state) == []
 
