@@ -27,9 +27,9 @@ _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class DeviceIds:
-    """Yields a different device id each time, until `limit` were yielded or the time is over.
+    """Yields a different device id each time, until `limit` have been yielded or time is up.
 
-    The time counts only after `least` were yielded.
+    The time counts only once `least` have been yielded.
 
     They are UUIDs, because an SDK may check an answer's id only if a UUID was requested.
     """

@@ -282,7 +282,7 @@ class ResponseTooLargeError(ResponseError):
 
 
 class StreamBrokenError(ResponseError):
-    """A streamed answer, such as a time series, broke after its first items were handed out.
+    """A streamed answer, such as a time series, broke after its first items were yielded.
 
     `after` is the time of the last one, from which the stream can be resumed.
     """

@@ -68,10 +68,10 @@ logging.getLogger(BACKEND).addHandler(_WhereNobodyListens(logging.WARNING))
 class CallLog:
     """A hook that logs each attempt, each wait, and each call's end: `Client(hooks=[CallLog()])`.
 
-    Lines go to the logger `enapter_async.calls`: good attempts and short waits as DEBUG, failures
-    and the ends of calls as INFO, an uncertain outcome as WARNING. They contain ids, but never a
-    token, a name, a body or credentials; a server's message is reduced to one line without control
-    characters.
+    Lines go to the logger `enapter_async.calls`: successful attempts and short waits as DEBUG,
+    failures and the ends of calls as INFO, an uncertain outcome as WARNING. They contain ids, but
+    never a token, a name, a body or credentials; a server's message is reduced to one line without
+    control characters.
     """
 
     def __call__(self, event: Event, /) -> None:

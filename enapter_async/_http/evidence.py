@@ -18,7 +18,7 @@ _LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
 """Redirects that are sent before anything is done; 302 and 303 may follow a completed write."""
 _NOT_NOW: Final = frozenset((425, 429))
 _DATE: Final = istr("Date")
-"""As aiohttp's multidict looks it up fastest."""
+"""The spelling that aiohttp's multidict looks up fastest."""
 TOLERANCE: Final = 2.0
 """The tolerance in seconds for times in whole seconds or from two different clocks."""
 _HIT: Final = re.compile(r";\s*hit\s*(?:=\s*\?1\s*)?(?:;|$)", re.IGNORECASE)

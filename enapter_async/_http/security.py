@@ -46,7 +46,7 @@ def check_header_value(name: str, value: object) -> None:
     if value[0] == value[-1] and value[0] in "\"'":
         raise ConfigurationError(f"{name} is in quotes; remove them")
     if " " in value:
-        raise ConfigurationError(f"{name} contains a space; give it alone, without 'Bearer'")
+        raise ConfigurationError(f"{name} contains a space; pass it alone, without 'Bearer'")
     if not _HEADER_VALUE.fullmatch(value):
         raise ConfigurationError(
             f"{name} has characters that are not allowed in an HTTP header; use only visible ASCII"
@@ -107,7 +107,7 @@ def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
     # An empty or too long label would raise an obscure error in the resolver.
     labels = (url.raw_host or "").removesuffix(".").split(".")
     if url.scheme not in ("http", "https") or not all(1 <= len(each) <= 63 for each in labels):
-        # What stands before an "@" may be a password.
+        # The part before an "@" may be a password.
         got = "" if "@" in str(text) else f"; got {quoted(shortened(str(text), 60))}"
         raise ConfigurationError(f"base_url must be a URL such as https://api.enapter.com{got}")
     if url.raw_user is not None or url.raw_password is not None:

@@ -1,7 +1,7 @@
-"""The websockets of a client: opened over its connections' settings, and closed with it.
+"""The websockets of a client: opened with its connection settings, and closed with it.
 
-They share no line with calls: a socket occupies its connection for as long as it is open, so the
-client's own sessions keep them in a pool of their own. With a caller's session, its connector,
+They share no connections with calls: a socket occupies its connection for as long as it is open, so
+the client's own sessions keep them in a pool of their own. With a caller's session, its connector,
 proxy and middlewares are used. A redirect is never followed, because it would take the token along.
 """
 
@@ -178,7 +178,7 @@ def opened_at(socket: Socket) -> float | None:
 
 
 class _NoSocketError(Exception):
-    """Carries an answer that is no websocket past aiohttp, which would follow or discard it."""
+    """Carries an answer that is not a websocket past aiohttp, which would follow or discard it."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)

@@ -1,8 +1,8 @@
 """Answers that are read as they arrive.
 
 Opening a stream is a call like any other, with its retries, hooks and permits, but over a transport
-that stops at the first items of the answer. From then on nothing is retried. Streams take the way
-of a session, also if the client's calls manage their own connections, and each has its own place.
+that stops at the first items of the answer. From then on nothing is retried. Streams go through a
+session even if the client's calls manage their own connections, and each takes a place of its own.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Stream(Generic[T]):
 
     @property
     def has_items(self) -> bool:
-        """Whether items have arrived that were not handed out."""
+        """Whether items have arrived that were not yielded yet."""
         return bool(self._first)
 
     async def start(self) -> None:

@@ -56,7 +56,7 @@ class Logs:
         while True:
             logs, limit = await read_page(page, page.limit, self._executor.execute)
             if not logs or logs == last:
-                return  # the end, or a server that knows no paging
+                return  # the end, or a server without paging
             for log in logs:
                 yield log
             last = logs

@@ -27,7 +27,7 @@ def pack_blueprint(directory: str | os.PathLike[str]) -> bytes:
     Entries are sorted, without folders, and without the times and modes of the files.
 
     Raises:
-        ConfigurationError: It is no directory, holds no file, a symbolic link, or too much.
+        ConfigurationError: It is not a directory, or holds no file, a symbolic link, or too much.
     """
     root = Path(directory)
     if not root.is_dir():
@@ -98,8 +98,8 @@ def _files(root: Path, below: str, rules: tuple[_Rule, ...]) -> Iterator[str]:
             yield name
         else:
             raise ConfigurationError(
-                f"{entry.path} is no plain file; copy what it points to, or exclude it by "
-                f"{IGNORE_FILE}"
+                f"{entry.path} is not a plain file; copy what it points to, or exclude it "
+                f"by {IGNORE_FILE}"
             )
 
 

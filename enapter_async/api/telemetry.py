@@ -100,7 +100,7 @@ class Telemetry:
 
         `selectors` map devices to attributes, by id or slug, or are `TelemetrySelector`s. Many
         columns and long times are requested in parts, which are merged by time. Without data, it
-        has no rows. To go on after a `StreamBrokenError`, pass its `after` with the same other
+        has no rows. To continue after a `StreamBrokenError`, pass its `after` with the same other
         arguments: the rows up to that time are left out.
 
         Opening it raises `NotFoundError` if no such device or attribute exists. Changes nothing;

@@ -39,7 +39,7 @@ class TimeseriesTable:
                 ...
 
     Its size in memory does not depend on the number of rows. `last` is the time of the last row
-    that was handed out.
+    that was yielded.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class TimeseriesTable:
                 yield (TimeseriesRow(time, tuple(values)),)
 
     def _is_wanted(self, time: datetime) -> bool:
-        """Return whether a row was not handed out yet, and is not that of the next request.
+        """Return whether a row was not yielded yet, and does not belong to the next request.
 
         A row where a request ends belongs to the next one, which has all of its step.
         """

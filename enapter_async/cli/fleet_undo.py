@@ -205,7 +205,7 @@ def _numbers(option: str, text: str) -> frozenset[int]:
     """Return the numbers of a list of ranges, such as "0-9,15".
 
     Raises:
-        click.UsageError: it is no such list.
+        click.UsageError: it is not such a list.
     """
     found: set[int] = set()
     for part in text.split(","):

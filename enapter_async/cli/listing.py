@@ -20,7 +20,7 @@ from enapter_async.text import plain
 T = TypeVar("T")
 
 _GAP: Final = "  "
-"""What stands between two columns of a table."""
+"""The text between two columns of a table."""
 
 
 @attrs.frozen(kw_only=True)

@@ -137,7 +137,7 @@ def _newest(file: Path) -> dict[str, Mapping[str, Any]]:
     The name is the device's id or slug, with its site if another site has a device of that name.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line is no configuration.
+        ConfigurationError: the file cannot be read, or a line is not a configuration.
     """
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     try:

@@ -11,7 +11,7 @@ from enapter_async.emulator.world import World
 NOT_CONFIGURED: Final = "not_configured"
 """The alert of a device that lacks a required value."""
 MASK: Final = "***"
-"""What stands for a sensitive value in the log, and in answers if `mask_sensitive` is set."""
+"""Replaces a sensitive value in the log, and in answers if `mask_sensitive` is set."""
 
 
 def _is_number(value: Any) -> bool:

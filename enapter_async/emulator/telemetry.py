@@ -34,7 +34,7 @@ class Telemetry(Noun):
     A device has the attributes of its manifest, or else `DEFAULT`. Each has a value for each full
     second, except that a tenth of the steps is empty; `silent` names devices that have none at all.
     Switches for choices that the API page leaves open: `types_in_one_field` is the form of the
-    header with the types, `no_data` that of a table without rows, and `line_end` ends a row. By
+    header with the types, `no_data` that of a table without rows, and `line_end` ends a row. With
     `includes_end`, a table also has a row at its end, with the value of a part of the step.
     """
 

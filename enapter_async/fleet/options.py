@@ -99,7 +99,7 @@ class RunOptions:
                 f"max_pause is {self.max_pause!r}; it must be a number of seconds above 0"
             )
         if not self.wait >= 0:
-            raise ConfigurationError(f"wait is {self.wait!r}; give seconds, at least 0")
+            raise ConfigurationError(f"wait is {self.wait!r}; use seconds of at least 0")
 
     @classmethod
     def of(cls, options: Self | None, keywords: RunKeywords) -> Self:

@@ -235,7 +235,7 @@ class WorkerPool:
             self._release(item, None if usual else self._ended_badly(item, outcome))
 
     def _ended_badly(self, item: WorkItem, outcome: Outcome[Any]) -> State | None:
-        """Return how an item ended if later ones must not follow it; note that its unit began."""
+        """Record that an item's unit began; return how the item ended if it blocks later ones."""
         held = outcome.state is State.HELD
         if item.unit is not None and not held:
             self._begun.add(item.unit)
@@ -349,7 +349,7 @@ class WorkerPool:
                 return execution.not_started(stale)
             if isinstance(self._guard, StateGuard):
                 execution.before = self._guard.already.pop(item.seq, None)
-        # The run may have been stopped while the guard looked.
+        # The run may have been stopped while the guard was reading.
         stopped = bool(self._stop_signal) and not self._must_end(item)
         return self._not_started(execution) if stopped else None
 

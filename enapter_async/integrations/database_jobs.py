@@ -68,7 +68,7 @@ class DatabaseJobs:
         self._address = Address.parse(address, with_run=False)
         if self._address.run:
             raise ConfigurationError(
-                f"{self._address.name} names one job; give the database alone, in which each job "
+                f"{self._address.name} names one job; pass the database alone, in which each job "
                 "of the backend gets a name of its own"
             )
         self._generates = credentials is not None

@@ -349,6 +349,6 @@ class GetManifest(OnDevice[dict[str, Any]]):
 
 
 PROOF: Final = ListDevices(limit=1)
-"""What shows that a base URL serves the API of devices."""
+"""The read that shows that a base URL serves the API of devices."""
 OnDevice.proof = ListDevices.proof = PROOF
 OnDevice.site_proof = ListDevices

@@ -176,7 +176,7 @@ class RenameRule(_OnRule[Rule]):
         return {"slug": self.slug}
 
     def accepts(self, result: Any) -> bool:
-        """Return whether an answer is about the rule, by its id, or by any slug."""
+        """Return whether an answer is about the rule, addressed by its id or under any slug."""
         return rule_arguments.is_about(self.rule_id, result, new_slug=True)
 
     def reads_moved(self) -> GetRule:

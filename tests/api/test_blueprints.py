@@ -1,4 +1,4 @@
-"""`client.blueprints` against the emulator, and against answers that are no archives."""
+"""`client.blueprints` against the emulator, and against answers that are not archives."""
 
 import random
 import tracemalloc
@@ -103,7 +103,7 @@ def archive(body: bytes = ARCHIVE, media_type: str = "application/zip") -> Any:
     return answer(200, body, media_type=media_type)
 
 
-async def test_an_archive_is_asked_for_and_sent_as_such(
+async def test_an_archive_is_requested_and_sent_as_such(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(ignored(archive()), ignored(answer(200, {"id": "bp-2"})))
@@ -130,7 +130,7 @@ async def test_an_archive_is_asked_for_and_sent_as_such(
     ],
     ids=["portal", "json", "no-archive", "nothing", "half"],
 )
-async def test_what_is_no_archive_is_asked_for_again(
+async def test_what_is_not_an_archive_is_requested_again(
     transport: TransportKind, server: FaultServer, reply: Any
 ) -> None:
     server.script(ignored(reply), ignored(archive(media_type="application/octet-stream")))

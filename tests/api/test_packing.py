@@ -77,13 +77,15 @@ def test_an_ignore_file_excludes_by_the_rules_of_git(
     assert set(names_in(pack_blueprint(written(tmp_path, ignored)))) == plain - left_out
 
 
-def test_what_is_no_blueprint_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_blueprint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not a directory"):
         pack_blueprint(tmp_path / "none")
     with pytest.raises(ConfigurationError, match="holds no file"):
         pack_blueprint(tmp_path)
     (tmp_path / "link").symlink_to("/etc/hostname")
-    with pytest.raises(ConfigurationError, match=r"link is no plain file; copy what it points to"):
+    with pytest.raises(
+        ConfigurationError, match=r"link is not a plain file; copy what it points to"
+    ):
         pack_blueprint(tmp_path)
 
 

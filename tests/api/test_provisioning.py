@@ -37,7 +37,9 @@ async def client(emulator: Emulator) -> AsyncIterator[Client]:
         yield client
 
 
-async def test_each_kind_of_device_is_created_as_asked(emulator: Emulator, client: Client) -> None:
+async def test_each_kind_of_device_is_created_as_requested(
+    emulator: Emulator, client: Client
+) -> None:
     made = await client.provisioning.standalone("Pump 9", site_id=HARBOUR, slug="pump-9")
     device = await client.devices.get(made.device_id)
     assert (device.name, device.slug, device.site_id) == ("Pump 9", "pump-9", HARBOUR)

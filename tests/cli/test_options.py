@@ -150,7 +150,7 @@ def test_a_named_profile_is_used(
 
 
 @pytest.mark.parametrize(
-    # `prepare` has nothing to say of a database that is not there.
+    # `prepare` reports nothing about a database that does not exist.
     "command",
     [each for each in ELSEWHERE if each != "fleet journal prepare"],
 )

@@ -195,7 +195,7 @@ def test_mistakes_in_a_spreadsheet_are_named_in_its_own_words(
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        ("Bearer secret", "token contains a space; give it alone, without 'Bearer'"),
+        ("Bearer secret", "token contains a space; pass it alone, without 'Bearer'"),
         ('"secret"', "token is in quotes; remove them"),
     ],
 )

@@ -178,6 +178,6 @@ def test_a_wave_says_what_it_reads_before_and_after(run: Run, tmp_path: Path) ->
     assert run("fleet", "plan", "--all", "--set-name", "new {name}", "-o", path).exit_code == 0
     told = run("fleet", "apply", path, "--waves", "1,2,rest").stderr
     lines = [line.partition(" ")[2] for line in told.splitlines()]
-    assert "looking at 37 devices" in lines, "the first two waves read each device by itself"
+    assert "reading 37 devices" in lines, "the first two waves read each device by itself"
     assert "reading back 2 devices of wave 2" in lines
     assert "continues" not in lines

@@ -91,7 +91,7 @@ class Trial:
             await asyncio.sleep(0.02)
 
     async def run(self, kills: int, crashes: int, *, apart: float = 0.6) -> Told:
-        """Disturb so often, in jobs one after the other, and check each job at its end."""
+        """Disturb jobs that often, one job after the other, and check each at its end."""
         todo = ["kill"] * kills + ["crash"] * crashes
         self.chance.shuffle(todo)
         async with self._working():

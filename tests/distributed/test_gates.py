@@ -82,7 +82,7 @@ async def notes(job: fleet.Job) -> set[str]:
 
 @attrs.define
 class Watching:
-    """A clock that skips the time between two looks of a gate."""
+    """A clock that skips the time between two checks of a gate."""
 
     act: Callable[[], None] = lambda: None
     looks: int = 0

@@ -40,7 +40,7 @@ def test_an_archive_is_the_whole_body_or_a_field_of_a_form(routes: Routes) -> No
     assert routes.noun(Blueprints).world.log.count("blueprint.upload") == 2
 
 
-def test_what_is_no_blueprint_is_refused(routes: Routes) -> None:
+def test_what_is_not_a_blueprint_is_refused(routes: Routes) -> None:
     validate = "/v3/blueprints/validate"
     folder = zipped({"manifest.yml": b"", "lua/": b""})
     for body, errors in (

@@ -92,7 +92,7 @@ def test_a_device_is_shown_as_on_the_api_page() -> None:
     }
 
 
-def test_every_expanded_field_is_shown_and_only_when_asked_for() -> None:
+def test_every_expanded_field_is_shown_and_only_on_request() -> None:
     world = small_world()
     shown = world.get(PUMP).to_json(
         expand=(

@@ -233,7 +233,10 @@ QUICK = RetryPolicy(attempts=4, base_delay=0.01, max_delay=0.05, deadline=30.0)
 
 
 def operations_on(world: World) -> list[Operation[Any]]:
-    """Return one operation for each device: a mint if possible, otherwise another one."""
+    """Return one operation for each device:
+
+    a new configuration if possible, otherwise another one.
+    """
     made: list[Operation[Any]] = []
     for number, device in enumerate(world.devices):
         match number % 3:

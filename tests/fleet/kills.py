@@ -177,11 +177,11 @@ class Story:
             elif mark not in (Mark.INTENDED, Mark.UNKNOWN) or minted > 1 or kept[seq]:
                 self.broken.append(f"{operation!r} is {mark.name}, {minted} minted")
             elif seq not in self.open_ends:
-                self.broken.append(f"{operation!r} is unknown, and was not under way at a kill")
+                self.broken.append(f"{operation!r} is unknown, and was not in flight at a kill")
 
 
 def asked_of(world: World) -> list[Operation[Any]]:
-    """Return operations for every device, including mints and deletions where possible."""
+    """Return operations for every device, with new configurations and deletions where possible."""
     found: list[Operation[Any]] = []
     for number, device in enumerate(world):
         if device.type != "STANDALONE":

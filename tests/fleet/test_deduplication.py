@@ -68,7 +68,7 @@ def test_contradictions_are_refused_with_their_places(operations: list[Any], wor
     assert "nothing was sent" in str(caught.value)
 
 
-def test_works_of_one_unit_may_set_a_field_twice() -> None:
+def test_items_of_one_unit_may_set_a_field_twice() -> None:
     works = [
         WorkItem(seq=5, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
         WorkItem(seq=6, operation=UpdateDevice(device_id="d", slug="end"), unit=1),

@@ -1,4 +1,7 @@
-"""Gates between waves: which devices count, how many requests that takes, and what is apart."""
+"""Gates between waves:
+
+which devices count, how many requests that takes, and what is counted separately.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -54,7 +57,7 @@ def renames(emulator: Emulator) -> list[UpdateDevice]:
 
 
 def at_wave(number: int, act: Any, events: list[RunEvent], event: RunEvent) -> None:
-    """Do something when a wave begins, after its devices were looked at."""
+    """Do something when a wave begins, after its devices were read."""
     events.append(event)
     if isinstance(event, WaveBegan) and event.number == number:
         act()

@@ -126,7 +126,7 @@ async def test_an_item_cut_off_before_its_intent_is_held_and_stays_held(
 ) -> None:
     world = World.seeded(10, 1, role="OWNER")
     standalone = next(device.id for device in world if device.type == "STANDALONE")
-    # A mint's intent waits for the disk, other rows do not.
+    # The intent of a new configuration waits for the disk, other rows do not.
     mint = GenerateConfig(device_id=standalone, protocol="MQTT")
     path = tmp_path / "run.db"
     async with (

@@ -126,7 +126,7 @@ async def test_an_operation_whose_intent_was_not_written_holds_by_itself() -> No
     assert caller.began == []
 
 
-async def test_a_mint_is_not_sent_either(
+async def test_a_new_configuration_is_not_requested_either(
     world: World,
     client: Client,
     path: Path,

@@ -216,7 +216,7 @@ async def test_a_new_run_exists_completely_or_not_at_all(name: str) -> None:
         assert hold.journal.last_seq() == -1
 
 
-async def test_a_cancelled_release_still_gives_the_run_back(name: str) -> None:
+async def test_a_cancelled_release_still_releases_the_run(name: str) -> None:
     hold = await PostgresHold.take(Address.parse(name), TERMS)
     await hold.begin({"a": "b"})
     releasing = asyncio.create_task(hold.release())

@@ -64,7 +64,7 @@ def page_of(journal: Path, **options: Any) -> Any:
 
 @pytest.fixture
 async def hostile(tmp_path: Path) -> Path:
-    """A journal of two sessions over devices with hostile names, including one mint."""
+    """A journal of two sessions over devices with hostile names; one gets a new configuration."""
     path = tmp_path / "run.db"
     devices = [device(n, name=HOSTILE[n % len(HOSTILE)]) for n in range(40)]
     works: list[Any] = [rename(n, HOSTILE[(n + 1) % len(HOSTILE)]) for n in range(30)]

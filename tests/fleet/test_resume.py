@@ -323,7 +323,7 @@ def minting(standalone: list[str]) -> list[GenerateConfig]:
 
 
 @pytest.mark.parametrize("ambiguous", ["report", "regenerate", "skip"])
-async def test_a_mint_that_is_in_the_credentials_file_was_done(
+async def test_a_configuration_that_is_in_the_credentials_file_was_generated(
     *,
     world: World,
     client: Client,
@@ -341,7 +341,7 @@ async def test_a_mint_that_is_in_the_credentials_file_was_done(
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-async def test_an_unknown_mint_is_reported_skipped_or_repeated(
+async def test_an_unknown_configuration_is_reported_skipped_or_repeated(
     *,
     world: World,
     emulator: Emulator,

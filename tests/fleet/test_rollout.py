@@ -169,7 +169,7 @@ def test_an_item_without_a_device_pulls_no_other_into_its_wave() -> None:
     ]
 
 
-def test_works_must_be_numbered_in_order() -> None:
+def test_items_must_be_numbered_in_order() -> None:
     with pytest.raises(ConfigurationError, match="has the number 7"):
         Waves(Input([WorkItem(seq=7, operation=rename("a"))]), Rollout())
 

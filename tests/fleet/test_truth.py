@@ -217,7 +217,7 @@ async def test_apply_refuses_to_generate_without_a_place_for_credentials(
     assert world.log.count_arrivals() == 0
 
 
-async def test_apply_refuses_a_lazy_input_at_the_first_minting_operation(
+async def test_apply_refuses_a_lazy_input_at_the_first_generating_operation(
     world: World, client: Client, standalone: list[str]
 ) -> None:
     def lazily() -> Iterator[Operation[Any]]:

@@ -302,8 +302,8 @@ def asks(detail: str) -> RunWaiting:
     return RunWaiting(wait=Wait(reason=Reason.HEALTH, since=NOW, detail=detail))
 
 
-BEFORE = asks("looking at 3 devices of wave 1")
-AFTER = asks("looking whether 2 devices of wave 1 are still online")
+BEFORE = asks("checking 3 devices of wave 1")
+AFTER = asks("checking whether 2 devices of wave 1 are still online")
 
 
 async def test_the_gate_samples_devices_that_are_changed_and_not_deleted() -> None:

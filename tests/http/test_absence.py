@@ -51,7 +51,7 @@ async def test_a_404_after_a_lost_deletion_is_proven_by_one_page(
     "before",
     {"read": GET, "page": ListDevices(), "update": UPDATE, "config": CONFIG},
 )
-async def test_an_earlier_good_answer_about_devices_is_the_proof(
+async def test_an_earlier_good_answer_about_devices_proves_the_absence(
     transport: TransportKind, before: Operation[Any], server: FaultServer
 ) -> None:
     async with open_rig(transport, server, known=False) as rig:
@@ -63,7 +63,7 @@ async def test_an_earlier_good_answer_about_devices_is_the_proof(
     assert asked(server) == read
 
 
-async def test_a_deletions_own_good_answer_is_no_proof(
+async def test_a_deletions_own_good_answer_proves_nothing(
     transport: TransportKind, server: FaultServer
 ) -> None:
     async with open_rig(transport, server, known=False) as rig:

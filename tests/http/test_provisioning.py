@@ -103,7 +103,7 @@ async def test_a_slug_that_was_taken_before_settles_nothing(
         "no-id": ({"slug": "pump-6"}, ResultLostError),
     },
 )
-async def test_another_slug_is_not_what_was_asked_for(
+async def test_another_slug_is_not_the_requested_one(
     transport: TransportKind, case: tuple[Any, type[Exception]], server: FaultServer
 ) -> None:
     body, kind = case

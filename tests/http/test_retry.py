@@ -86,7 +86,7 @@ def test_the_whole_retry_after_is_waited_out_plus_jitter(asked: float, above: fl
 
 
 @pytest.mark.parametrize(("left", "kept"), [(60.0, 5.0), (25.0, 5.0), (20.0, 4.0), (1.0, 0.2)])
-def test_a_fifth_of_the_time_is_kept_for_settling_and_five_seconds_at_the_most(
+def test_a_fifth_of_the_time_but_at_most_five_seconds_is_kept_for_settling(
     left: float, kept: float
 ) -> None:
     assert settle_reserve(Settles.STATE, left) == pytest.approx(kept)

@@ -81,7 +81,7 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("reply", BEFORE.values(), ids=BEFORE)
-async def test_what_breaks_before_the_first_row_is_asked_for_again(
+async def test_what_breaks_before_the_first_row_is_requested_again(
     transport: TransportKind, server: FaultServer, reply: Any
 ) -> None:
     server.script(ignored(reply), ignored(csv()))

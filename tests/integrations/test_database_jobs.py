@@ -300,7 +300,7 @@ async def test_the_place_of_the_jobs_is_checked(
     emulator: Emulator, postgres: str, tmp_path: Path
 ) -> None:
     async with Client(TOKEN, base_url=emulator.base_url) as client:
-        with pytest.raises(ConfigurationError, match="give the database alone"):
+        with pytest.raises(ConfigurationError, match="pass the database alone"):
             Jobs(client, f"{postgres}#one")
         with pytest.raises(ConfigurationError, match="in a folder, each job stores its own"):
             Jobs(client, tmp_path, credentials=tmp_path)

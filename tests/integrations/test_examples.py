@@ -145,7 +145,7 @@ async def test_a_killed_backend_continues_its_job(
             kind, told = (await events_of(session, url, job))[-1]
         assert (kind, told["phase"], told["total"]) == ("end", "ended", DEVICES)
         counts = told["counts"]
-        # Configurations being minted at the kill are unknown, and not minted again.
+        # Configurations being generated at the kill are unknown, and not generated again.
         assert counts["applied"] + counts["unknown"] == DEVICES
         assert counts["unknown"] <= 64
     check_the_log(emulator)

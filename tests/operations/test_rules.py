@@ -109,7 +109,7 @@ def test_a_script_is_text_and_base64_only_on_the_wire() -> None:
         assert str(wrong) not in str(caught.value)
 
 
-def test_a_page_without_rules_or_a_count_is_no_page() -> None:
+def test_a_page_needs_rules_or_a_count() -> None:
     assert ListRules().accepts(structure({"rules": []}, RulePage))
     assert ListRules().accepts(structure({"total_count": 5}, RulePage))
     assert not ListRules().accepts(structure({"status": "fine"}, RulePage))

@@ -236,7 +236,7 @@ def check_at_once(story: Story, send: Send, most: int) -> None:
     """Before a request: the limit in flight is kept, and its device has no other write."""
     others = [each for each in story.network.under_way if each.session == send.session]
     if len(others) >= most:
-        story.blame(send.at, f"request {send.number} begins while {len(others)} are under way")
+        story.blame(send.at, f"request {send.number} begins while {len(others)} are in flight")
     for other in others:
         if send.asked.writes and other.asked.writes and other.asked.address == send.asked.address:
             story.blame(

@@ -215,7 +215,7 @@ async def test_an_unknown_device_ends_it(client: Client) -> None:
 
 
 @pytest.mark.parametrize("reply", [200, 302])
-async def test_an_answer_that_is_no_websocket_ends_it_and_is_not_followed(
+async def test_an_answer_that_is_not_a_websocket_ends_it_and_is_not_followed(
     emulator: Emulator, client: Client, reply: int
 ) -> None:
     emulator.faults.add(Reply(status=reply, headers={"Location": "/v3/elsewhere"}))
@@ -291,7 +291,7 @@ async def test_many_streams_leave_all_places_to_calls(emulator: Emulator) -> Non
             await each.aclose()
 
 
-async def test_a_new_token_is_asked_for_after_a_401(emulator: Emulator) -> None:
+async def test_a_new_token_is_requested_after_a_401(emulator: Emulator) -> None:
     tokens = iter(["stale", emulator.token])
     body = b'{"errors":[{"code":"no","message":"No."}]}'
     emulator.faults.add(Reply(status=401, body=body))

@@ -29,7 +29,7 @@ FAR_OFF = errors(429, ("Retry-After", "3600"))
 REFUSALS = frozenset((*REFUSED.values(), FAR_OFF))
 """The replies that mean "not now": any request may be sent again after them."""
 TOO_MUCH = REFUSALS - {REFUSED["row21-425"]}
-"""Those that do not count as an attempt, if more than one is allowed."""
+"""The refusals that do not count as an attempt, unless only one attempt is allowed."""
 
 Greeting = Literal["well", "fin", "rst"]
 """How a new connection is treated: served, or closed before a request is read."""

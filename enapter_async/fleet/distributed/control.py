@@ -267,7 +267,7 @@ class Control:
         return str(rows[0]["stop"]) if rows else None
 
     async def stores(self, claim: Claim, file: str) -> None:
-        """Record where this worker stores what it generates, before it stores anything."""
+        """Record where this worker stores what it generates, before anything is stored."""
         files = [*filter(None, claim.row["credentials"].split("\n"))]
         if f"{self.worker}: {file}" not in files:
             files.append(f"{self.worker}: {file}")

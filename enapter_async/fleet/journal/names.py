@@ -69,7 +69,7 @@ def prepare_journals(address: str) -> bool:
     Raises:
         ConfigurationError: the address cannot be used, or psycopg is missing.
         RunRefusedError: the database holds journals of a different version.
-        JournalError: the server cannot be reached, or refuses.
+        JournalError: the server cannot be reached, or refuses the connection.
     """
     where = Address.parse(address, with_run=False)
     connection = connect(where)

@@ -35,7 +35,7 @@ class JournalOptions:
     retries failed operations. `ambiguous` applies to once-only operations that may or may not have
     been done: "report" leaves them unknown, "regenerate" repeats them, and "skip" leaves them
     unknown and records that they are acknowledged. `accept_new_token` continues with a different
-    token, after checking that it shows up to three devices of the run unchanged in id and site.
+    token, after checking with up to three devices of the run that it shows the same ids and sites.
     `accept_candidates` searches for objects that an unknown once-only operation may have created,
     and accepts the object if there is exactly one. `accept_wave` continues even though the run
     stopped at a wave that did not pass (see `WaveNotPassedError`): that wave is not checked again,

@@ -110,7 +110,7 @@ def digest_of(text: str) -> bytes:
 
 
 def is_digest_of(digest: bytes, operation: Operation[Any]) -> bool:
-    """Return whether an operation has this digest, also in a journal of version 0.1."""
+    """Return whether an operation has this digest, even in a journal of version 0.1."""
     text = operation_text(operation)
     if digest == digest_of(text):
         return True

@@ -154,7 +154,7 @@ class WaveLog:
     def begun(
         self, wave: int, online: Sequence[str], met: Mapping[str, Sequence[str]] = _NOTHING
     ) -> None:
-        """Note that a wave starts, and which of its devices are online, and meet each gate."""
+        """Record that a wave starts, which of its devices are online, and which meet each gate."""
         self._passed.discard(wave)
         self._online[wave] = tuple(online)
         self._met[wave] = {gate: tuple(names) for gate, names in met.items()}
@@ -164,7 +164,7 @@ class WaveLog:
         self._writer.add(self._row(wave, WAVE_BEGUN, details))
 
     async def passed(self, wave: int, *, read_back: int = 0) -> None:
-        """Note that a wave passed; return once the note is on disk.
+        """Record that a wave passed; return once the note is on disk.
 
         Raises:
             JournalError: it could not be written.
@@ -175,7 +175,7 @@ class WaveLog:
         self._close(wave)
 
     async def accepted(self, wave: int) -> None:
-        """Note that the run continues despite a wave that did not pass; return once it is on disk.
+        """Record that a wave is accepted although it did not pass; return once this is on disk.
 
         Raises:
             JournalError: it could not be written.
@@ -184,7 +184,7 @@ class WaveLog:
         self._close(wave)
 
     def not_passed(self, wave: int, why: str) -> None:
-        """Note that a wave did not pass."""
+        """Record that a wave did not pass."""
         self._refused.add(wave)
         self._writer.add(self._row(wave, WAVE_NOT_PASSED, {"why": why}))
 

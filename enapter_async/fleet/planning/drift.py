@@ -177,7 +177,7 @@ class StateGuard:
             if not number:
                 scratch.close()
                 return
-            detail = f"looking at {number:,} devices" if number > 1 else "looking at 1 device"
+            detail = f"reading {number:,} devices" if number > 1 else "reading 1 device"
             since = self._clock.monotonic()
             self._on_wait(Wait(reason=Reason.DRIFT, since=since, detail=detail))
             await snapshot.look()

@@ -119,7 +119,7 @@ def _row(item: PlanItem) -> dict[str, Any]:
 
 
 def is_plan(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file starts like a plan; False also if it cannot be read."""
+    """Return whether a file starts like a plan; False if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return _is_header(file.readline(LONGEST_LINE))

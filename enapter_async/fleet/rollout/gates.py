@@ -21,7 +21,7 @@ from enapter_async.operations.kinds import OLD_NOUN
 from enapter_async.operations.nouns import Condition, noun_named
 
 BETWEEN_LOOKS: Final = 30.0
-"""Seconds between two looks at a condition that must stay met."""
+"""Seconds between two checks of a condition that must stay met."""
 AT_ONCE: Final = 8
 """How many single devices are read at once."""
 
@@ -103,7 +103,7 @@ class Gates:
         own = False
         for reading in condition.reads(names):
             own = True
-            # A device of which nothing can be read is not known to be well.
+            # A device of which nothing can be read does not count as healthy.
             with contextlib.suppress(EnapterError):
                 found |= await self.client.call(reading, record=CallRecord(), patient=True)
         known = found if own else states
@@ -156,6 +156,6 @@ class Gates:
         reading = noun_named(OLD_NOUN).get(name, expand)
         if reading is None:
             return
-        # As for the health gate: a device that cannot be read is not known to be well.
+        # As for the health gate: a device that cannot be read does not count as healthy.
         with contextlib.suppress(EnapterError):
             found[name] = await self.client.call(reading, record=CallRecord(), patient=True)

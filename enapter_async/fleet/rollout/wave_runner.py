@@ -222,7 +222,7 @@ class WaveRunner:
         sample = list(islice((each for each in current if each), gate.sample))
         if not sample:
             return ()
-        self._tell_health(f"looking at {_devices(len(sample))} of wave {wave + 1}")
+        self._tell_health(f"checking {_devices(len(sample))} of wave {wave + 1}")
         online = await self._each(self._is_online, sample)
         self._on_event(RunGoesOn())
         return tuple(compress(sample, online))
@@ -231,7 +231,7 @@ class WaveRunner:
         gate, were = self._rollout.health, verification.online
         if gate is None or not were:
             return
-        detail = f"looking whether {_devices(len(were))} of wave {verification.number + 1}"
+        detail = f"checking whether {_devices(len(were))} of wave {verification.number + 1}"
         self._tell_health(f"{detail} {'is' if len(were) == 1 else 'are'} still online")
         lost = (await self._each(self._is_online, were)).count(False)
         self._on_event(RunGoesOn())
@@ -264,7 +264,7 @@ class WaveRunner:
         return met
 
     async def _check_gates(self, verification: WaveVerification) -> int:
-        """Check the gates after a wave; return how many devices are counted apart."""
+        """Check the gates after a wave; return how many devices are counted separately."""
         if not any(verification.met.values()):
             return 0
         self._tell_health("checking the gates after the last wave")

@@ -40,7 +40,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_reported",
             simulated=True,
         ),
-        "minted without room for the result": Break(
+        "generated without room for the result": Break(
             "fleet.execution:Execution._before_sending",
             "outcome = await self._make_room(credential_store)",
             "pass",
@@ -122,14 +122,14 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             f"{_SESSION}._settle",
             "item.operation.repeat is not Repeat.ONCE or",
             "True or",
-            by="fleet/test_resume.py::test_an_unknown_mint_is_reported_skipped_or_repeated",
+            by="fleet/test_resume.py::test_an_unknown_configuration_is_reported_skipped_or_repeated",
             simulated=True,
         ),
         "credentials in the file are forgotten": Break(
             f"{_SESSION}._kept",
             "for path in files)",
             "for path in files[:0])",
-            by="fleet/test_resume.py::test_a_mint_that_is_in_the_credentials_file_was_done",
+            by="fleet/test_resume.py::test_a_configuration_that_is_in_the_credentials_file_was_generated",
             simulated=True,
         ),
         "an earlier session's attempt is forgotten": Break(

@@ -13,7 +13,7 @@ STREAMS: Final[Mapping[str, Break]] = MappingProxyType(
             "if response.status == 101:",
             "if response.status == 101 or 300 <= response.status < 400:",
             by="streams/test_logs.py::"
-            "test_an_answer_that_is_no_websocket_ends_it_and_is_not_followed",
+            "test_an_answer_that_is_not_a_websocket_ends_it_and_is_not_followed",
         ),
         "a stream is silent about what it missed": Break(
             "api.streams:_Feed._read",

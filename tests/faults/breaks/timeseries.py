@@ -21,7 +21,7 @@ TIMESERIES: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.streaming:_check_framing",
             'if "Content-Length" not in headers and "Transfer-Encoding" not in headers:',
             "if False:",
-            by="http/test_streaming.py::test_what_breaks_before_the_first_row_is_asked_for_again",
+            by="http/test_streaming.py::test_what_breaks_before_the_first_row_is_requested_again",
         ),
         "half an archive becomes a file": Break(
             "operations.blueprints:ArchiveReader.end",

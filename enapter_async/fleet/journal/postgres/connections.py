@@ -63,7 +63,7 @@ def connect(address: Address, *, application: str = "enapter-async") -> Any:
 
     Raises:
         ConfigurationError: the address cannot be used, or psycopg is missing.
-        JournalError: the server cannot be reached, or refuses.
+        JournalError: the server cannot be reached, or refuses the connection.
     """
     psycopg = driver()
     try:
@@ -83,7 +83,7 @@ async def connect_async(
 
     Raises:
         ConfigurationError: the address cannot be used, or psycopg is missing.
-        JournalError: the server cannot be reached, or refuses.
+        JournalError: the server cannot be reached, or refuses the connection.
     """
     psycopg = driver()
     try:

@@ -138,7 +138,7 @@ class PostgresHold:
             RunRefusedError: the database holds journals of a different version; or the run was
                 asked to stop, with `heed_stop`.
             ConfigurationError: the address cannot be used.
-            JournalError: the server cannot be reached, or refuses.
+            JournalError: the server cannot be reached, or refuses the connection.
         """
         hold = cls(address, terms, now)
         try:

@@ -30,7 +30,7 @@ class PostgresJournal(Journal):
         Raises:
             RunRefusedError: there is no such run, or it has a different version.
             ConfigurationError: the address cannot be used.
-            JournalError: the server cannot be reached, or refuses.
+            JournalError: the server cannot be reached, or refuses the connection.
         """
         connection = connect(address)
         try:
@@ -49,7 +49,7 @@ class PostgresJournal(Journal):
 
         Raises:
             RunRefusedError: there is no such run.
-            JournalError: the server cannot be reached, or refuses.
+            JournalError: the server cannot be reached, or refuses the connection.
         """
         try:
             with bounded(connection):

@@ -45,7 +45,7 @@ class SQLiteHold:
             raise
 
     async def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> None:
-        """Write a new run, all or nothing; the event loop runs in between."""
+        """Write a new run, all or nothing, without blocking the event loop."""
         for _ in self.journal.begin(facts, items):
             await asyncio.sleep(0)
 
