@@ -144,9 +144,7 @@ class Pipeline(Renewing):
         try:
             settles = call.operation.settles
             if settles is not _BY_STATE and settles is not _NEVER and call.looks_before():
-                self._drop_granted(
-                    call.record
-                )  # the search needs one, and might wait for it forever
+                self._drop_granted(call.record)  # the search might wait for it forever
                 await self._settlement().look_before(call)
             ended = await self._attempt(call)
             return await self._go_on(call, ended) if isinstance(ended, Failure) else ended

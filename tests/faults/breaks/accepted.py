@@ -109,7 +109,7 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a look keeps its permit": Break(
             "_http.pipeline:Pipeline._take_turn",
-            "self._drop_granted(call.record)  # the search needs one, and might wait for it forever",
+            "self._drop_granted(call.record)  # the search might wait for it forever",
             "pass",
             by=f"fleet/test_provisioning.py::{_HUNDRED}",
         ),
