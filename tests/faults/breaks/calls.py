@@ -171,7 +171,6 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "return left * SETTLE_SHARE if left < _AMPLE else SETTLE_SECONDS",
             "return 0.0",
             by="http/test_settlement.py::test_the_deadline_includes_the_settling_read",
-            simulated=True,
         ),
         "two writers of one device": Break(
             "_http.keyed_lock:KeyedLock.try_take",
