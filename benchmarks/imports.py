@@ -2,8 +2,8 @@
 
     python -m benchmarks.imports
 
-Fresh interpreters, in turn. The package imports its parts lazily, so the names that a program uses
-are accessed; byte code exists for all.
+Each statement is run in fresh interpreters, in turn. The package imports its parts lazily, so the
+names that a program uses are accessed; byte code exists for all.
 """
 
 import os

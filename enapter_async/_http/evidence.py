@@ -75,7 +75,7 @@ class Evidence:
         self._date: str | None = None
         self._seconds: float | None = None
         self._oldest: datetime | None = None
-        """A time of change that was compared with `_date`: a later one cannot lag more."""
+        """A time of change that was compared with `_date`; only an earlier one could lag more."""
 
     def learn(self, operation: Operation[Any], result: Any) -> None:
         """Record that the answer to an operation contained an object of its noun."""

@@ -1,4 +1,4 @@
-"""What the API returns of a device that it just created.
+"""What the API returns about a device that it just created.
 
 Source: API page, "Provisioning".
 """

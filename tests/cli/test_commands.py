@@ -96,7 +96,7 @@ def test_an_execution_that_has_not_ended_is_followed_later(
     assert world.count("create_execution") == 1
 
 
-def test_wrong_arguments_are_usage(run: Run, world: World, leaf: str) -> None:
+def test_wrong_arguments_are_usage_errors(run: Run, world: World, leaf: str) -> None:
     for arguments in (
         ("execute", leaf, "reboot", "--args", "[1]"),
         ("execute", leaf, "a,b"),

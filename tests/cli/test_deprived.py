@@ -127,7 +127,7 @@ def attempt(
 
 
 def test_missing_streams_do_not_change_the_exit_code(attempt: Try) -> None:
-    """Standard output that is full for each command, and the other ways in turn."""
+    """Every command with a full standard output, and with one of the other ways in turn."""
     others = cycle(sorted(STREAMS - {"stdout full"}))
     wrong = []
     for command in COMMANDS:

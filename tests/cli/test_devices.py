@@ -42,7 +42,7 @@ def test_get_without_an_id_fails(run: Run) -> None:
     assert "404" in result.stderr
 
 
-def test_wrong_arguments_are_usage(run: Run, world: World, leaf: str) -> None:
+def test_wrong_arguments_are_usage_errors(run: Run, world: World, leaf: str) -> None:
     for arguments in (
         ("get", "../sites"),
         ("get", leaf, "--expand", "everything"),

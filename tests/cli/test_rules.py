@@ -28,7 +28,7 @@ def test_a_script_goes_in_and_out_unchanged(
     assert "already_exists" in taken.stderr
 
 
-def test_wrong_arguments_are_usage(run: Run, world: World, tmp_path: Path) -> None:
+def test_wrong_arguments_are_usage_errors(run: Run, world: World, tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff")
     for arguments, why in (

@@ -14,7 +14,7 @@ from tests.support.kinds import each
 
 @attrs.frozen
 class Plain:
-    """Four fields of the kinds that a device has."""
+    """Four fields of kinds that also occur in a device."""
 
     id: str = ""
     flag: bool = False

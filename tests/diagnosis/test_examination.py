@@ -273,7 +273,7 @@ async def test_a_clock_that_is_wrong() -> None:
     async with Emulator(devices=3, token=TOKEN) as emulator:
         findings = await found(to(emulator.base_url), attrs.evolve(CALM, clock=clock))
     assert findings["clock"].health is Health.WARNING
-    # The server's clock differs from ours by less than a second plus the request.
+    # The server's clock differs from ours by less than a second plus the time of the request.
     assert -3602 <= int(findings["clock"].facts["difference_seconds"]) <= -3598
     assert "behind the server's" in findings["clock"].said
 

@@ -33,7 +33,7 @@ TEXT = bytes(range(256)) * 40
 
 
 class Echo:
-    """Echoes its input, and records it and how each connection ended."""
+    """Echoes its input; records the input, and how each connection ended."""
 
     def __init__(self) -> None:
         self.received = bytearray()

@@ -81,7 +81,7 @@ def test_operations_that_were_not_executed_do_not_count() -> None:
     assert judged(judge, State.APPLIED)[0] is not None  # 49 of 50
 
 
-def test_time_outs_can_be_counted_apart() -> None:
+def test_timeouts_can_be_counted_separately() -> None:
     judge = AbortJudge((AbortCriterion(failure_type="timed_out", threshold_percentage=50.0),))
     assert judge.judge(ended(State.FAILED, refusal())) is None
     assert judge.judge(ended(State.FAILED, DeadlineExceededError("late"))) is not None

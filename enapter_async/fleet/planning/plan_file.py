@@ -33,13 +33,13 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).enc
 class PlanItem:
     """The plan for one operation of the input.
 
-    `line` is its position in the input, from 1 (a temporary slug has one after all of those); `seq`
-    its position in the execution, from 0, or None if it is not executed. `device` is the id of its
-    target, whatever the noun, or the address under which none was found; `name`, `type` and `site`
-    (an id) are the target's, or empty. `operation` is None if a template could not be filled in, or
-    if no file may hold it. `before` contains the fields that must be as planned when it is sent;
-    `after` is the `seq` that must succeed first; `unit` is the number of the group of items done
-    together; `why` explains the verdict.
+    `line` is its position in the input, from 1 (temporary slugs are numbered after the last line);
+    `seq` its position in the execution, from 0, or None if it is not executed. `device` is the id
+    of its target, whatever the noun, or the address under which none was found; `name`, `type` and
+    `site` (an id) are the target's, or empty. `operation` is None if a template could not be filled
+    in, or if no file may hold it. `before` contains the fields that must be as planned when it is
+    sent; `after` is the `seq` that must succeed first; `unit` is the number of the group of items
+    done together; `why` explains the verdict.
     """
 
     line: int
