@@ -198,11 +198,17 @@ _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
 }
 
 
+_OWN_MODELS: Final = Device.__module__.rpartition(".")[0] + "."
+
+
 def _draft_of(kind: Any) -> Any:
     """Return a subclass that cattrs can fill quickly, for instances that then become `kind`'s.
 
-    The `__init__` of a frozen class takes three times as long as that of one that is not.
+    The `__init__` of a frozen class takes three times as long as that of one that is not. A class
+    from elsewhere may be laid out in another way, so that its instances cannot change their class.
     """
+    if not kind.__module__.startswith(_OWN_MODELS):
+        return kind
     free = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     return attrs.make_class(kind.__name__, {}, bases=(kind,), class_body=free, slots=True, eq=False)
 
