@@ -217,7 +217,8 @@ def _cattrs_hook(kind: Any, converter: Converter) -> Hook:
     overrides: dict[str, Any] = {
         name: override(struct_hook=hook) for name, hook in _OWN_HOOKS.get(kind, {}).items()
     }
-    build = make_dict_structure_fn(_draft_of(kind), converter, **overrides)
+    draft = _draft_of(kind)
+    build = make_dict_structure_fn(draft, converter, **overrides)
     name, old = _OLD_NAMES.get(kind, (None, None))
 
     def read(value: Any, _: Any) -> Any:
@@ -226,7 +227,8 @@ def _cattrs_hook(kind: Any, converter: Converter) -> Hook:
         if old in value and value.get(name) is None:
             value = {**value, name: value[old]}
         built = build(value)
-        built.__class__ = kind
+        if draft is not kind:
+            built.__class__ = kind
         return built
 
     return read
