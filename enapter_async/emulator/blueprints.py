@@ -35,9 +35,9 @@ class Blueprints(Noun):
     An archive may be sent as the whole body, or as the field `data` of a form. It is valid if it is
     a ZIP archive with a `manifest.yml` and without entries for folders. Switches for choices that
     the API page leaves open: `envelope` is the form of the answer to an upload. An upload adds the
-    id to those that a device may be assigned, if the world limits them. A device that it is
-    assigned to gets its manifest, as it is written: JSON, or YAML if PyYAML is installed. Compiled,
-    an archive has one more file, `compiled.json`.
+    id to those that a device may be assigned, if the world limits them. A device gets the manifest
+    of the blueprint that it is assigned, as written: JSON, or YAML if PyYAML is installed.
+    Compiled, an archive has one more file, `compiled.json`.
     """
 
     paths: ClassVar[tuple[str, ...]] = (

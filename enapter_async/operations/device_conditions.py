@@ -102,7 +102,7 @@ class HasTelemetry(Condition):
 
     @property
     def lasting(self) -> float:
-        """For how many seconds it must stay so."""
+        """For how many seconds it must stay met."""
         return self.seconds
 
     def reads(self, names: Iterable[str]) -> Iterable[Operation[Mapping[str, Any]]]:
