@@ -116,7 +116,7 @@ def _static(data: Mapping[str, Any]) -> str:
     )
     causes = "".join(
         f"<li>{cause['number']:,} {_text(cause['state'])}: "
-        f"{_text(cause['message'] or cause['error'] or 'no more is known')}"
+        f"{_text(cause['message'] or cause['error'] or 'no details are known')}"
         f" ({', '.join(map(_example, cause['examples'], cause['names']))})</li>"
         for cause in sorted(data["causes"], key=lambda each: -each["number"])
     )
