@@ -313,7 +313,7 @@ class Client:
     async def stream(self, operation: StreamedOperation[T]) -> AsyncGenerator[Stream[T], None]:
         """Open the answer to an operation whose items are read as they arrive.
 
-        Opening it is retried as a read until the first items have arrived, within the deadline;
+        Opening it is retried like a read until the first items have arrived, within the deadline;
         after that, `Timeouts.read` limits the wait for each part. Raises the errors of `execute`,
         and while it is read `StreamBrokenError`. The `async with` frees its connection.
         """

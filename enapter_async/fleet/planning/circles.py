@@ -19,7 +19,7 @@ from enapter_async.operations.nouns import noun_named
 
 _SLUGS_SHOWN: Final = 5
 _MOST_NAMES: Final = 100
-"""How many temporary slugs are tried before a circle is refused; each is taken by chance only."""
+"""How many temporary slugs are tried before a circle is refused; only chance can take one."""
 
 _TAKEN: Final = """
 SELECT 1 WHERE EXISTS (SELECT 1 FROM thing WHERE slug = :slug)
