@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = subjects(options.contenders, options.beside)
     effort = Effort(seconds=options.seconds)
     measured: dict[str, list[Cost]] = {subject.name: [] for subject in wanted}
-    chance = random.Random(effort.seed)  # noqa: S311 - an order, no secret
+    chance = random.Random(effort.seed)  # noqa: S311 - an order, not a secret
     cores, failed = choose_cores(), False
     with serving(options.server, core=cores.server if cores else None) as server:
         print(f"{server.kind}, concurrency {options.concurrency}", file=sys.stderr)

@@ -84,7 +84,7 @@ def measure(
     """Return microseconds per reading, by group and name, one value for each round."""
     counts = {way: _count(way.read, block_seconds) for way in those}
     found: dict[tuple[str, str], list[float]] = {(way.group, way.name): [] for way in those}
-    chance = random.Random(1)  # noqa: S311 - an order, no secret
+    chance = random.Random(1)  # noqa: S311 - an order, not a secret
     for _ in range(rounds):
         gc.collect()
         for way in chance.sample(those, len(those)):

@@ -46,7 +46,7 @@ def attempted(name: str, run: Callable[[], Section]) -> Section:
     """Run one part; if it fails, report that in its place, because the others took their time."""
     try:
         return run()
-    except Exception as error:  # noqa: BLE001 - told as the section's failure, and the run's
+    except Exception as error:  # noqa: BLE001 - reported as a failure of the section and of the run
         failure = f"{type(error).__name__}: {error}"
         return Section(name=name, title=f"benchmarks.{name}", failures=(failure,))
 

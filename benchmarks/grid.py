@@ -73,7 +73,7 @@ def plan(
     Contenders to be compared follow each other closely: those of one concurrency together, in a
     different order in each round.
     """
-    chance = random.Random(effort.seed)  # noqa: S311 - an order, no secret
+    chance = random.Random(effort.seed)  # noqa: S311 - an order, not a secret
     for number in range(effort.rounds):
         for concurrency in chance.sample(concurrencies, len(concurrencies)):
             for contender in chance.sample(contenders, len(contenders)):

@@ -112,7 +112,7 @@ def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
 def run(cores: Cores | None, *, rounds: int = ROUNDS) -> Section:
     """Measure and summarize."""
     found: dict[str, list[tuple[float, float, int]]] = {}
-    chance = random.Random(1)  # noqa: S311 - an order, no secret
+    chance = random.Random(1)  # noqa: S311 - an order, not a secret
     with tempfile.TemporaryDirectory(prefix="enapter-benchmarks-") as folder:
         environ = environment(Path(folder))
         for name, statement in STATEMENTS.items():

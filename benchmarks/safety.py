@@ -45,7 +45,7 @@ async def measure(base_url: str, *, rounds: int, block: int) -> dict[str, list[f
     bypassed = import_module("benchmarks.drivers.bypassed")
     safeties = (bypassed.WHOLE, *bypassed.SAFETIES)
     found: dict[str, list[float]] = {each.name: [] for each in safeties}
-    chance = random.Random(1)  # noqa: S311 - an order, no secret
+    chance = random.Random(1)  # noqa: S311 - an order, not a secret
     first = 0
     async with AsyncExitStack() as stack:
         loads = {each.name: await each.opened(stack, base_url) for each in safeties}

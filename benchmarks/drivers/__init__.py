@@ -7,7 +7,7 @@ from typing import Final
 NAME: Final = "Hydrogen detector"
 """The value that every call sets; the servers answer with it."""
 
-TOKEN: Final = "benchmark"  # noqa: S105 - the servers here look at no token
+TOKEN: Final = "benchmark"  # noqa: S105 - these servers ignore the token
 
 Load = Callable[[Iterator[str]], Awaitable[None]]
 """Updates each device of an iterator of ids, with a fixed concurrency."""

@@ -125,7 +125,7 @@ async def _without_look(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
 
     def take(transport: Any) -> Any:
-        resting = transport._lines.resting  # noqa: SLF001 - what is gone round lies inside
+        resting = transport._lines.resting  # noqa: SLF001 - what is bypassed is private
         return resting.pop() if resting else None
 
     replace(inside(client, "transport"), _at_hand=take)

@@ -34,7 +34,7 @@ def make_world(devices: int, seed: int) -> World:
 def write_plan(world: World, path: Path, seed: int) -> None:
     """Write a CSV file of operations on a world's devices; the same seed gives the same file."""
     # Use a separate seed, because the world has generated its devices' ids from `seed` itself.
-    chance = Random(f"plan/{seed}")  # noqa: S311 - a repeatable plan, no cryptography
+    chance = Random(f"plan/{seed}")  # noqa: S311 - a repeatable plan, not cryptography
     with path.open("w", encoding="utf-8", newline="") as file:
         writer: csv.DictWriter[str] = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()

@@ -115,7 +115,7 @@ def _run(trial: Trial, folder: Path, answer: Connection) -> None:
             # A separate folder: pytest cleans up a shared one, and trials run side by side.
             base = f"--basetemp={folder / 'tests'}"
             code = pytest.main([*OPTIONS, limit, base, *trial.tests], plugins=[watch])
-        except BaseException:  # noqa: BLE001 - whatever a break does, the parent is told
+        except BaseException:  # noqa: BLE001 - whatever a break does is reported to the parent
             traceback.print_exc()
         with contextlib.suppress(ValueError, OSError):
             sys.stdout.flush()

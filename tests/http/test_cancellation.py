@@ -272,7 +272,7 @@ async def test_row43_a_client_on_another_event_loop_says_so(
         def elsewhere() -> None:
             try:
                 asyncio.run(rig.client.execute(GET))
-            except BaseException as error:  # noqa: BLE001 - looked at below
+            except BaseException as error:  # noqa: BLE001 - checked below
                 told.append(error)
 
         thread = threading.Thread(target=elsewhere)

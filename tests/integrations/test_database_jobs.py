@@ -255,7 +255,7 @@ async def test_a_watch_outlives_a_crash_of_the_database(
 
         async def watch() -> None:
             async for event in await other.watch(job.id):
-                told.append(dict(event.data))  # noqa: PERF401 - looked at while it grows
+                told.append(dict(event.data))  # noqa: PERF401 - read while it grows
 
         watching = asyncio.ensure_future(watch())
         await until_applied(one, job.id, 2)

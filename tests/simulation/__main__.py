@@ -35,7 +35,7 @@ def problems_of(seed: int) -> tuple[list[str], Counter[str]]:
     """Return the faults found in a seed's story, and what it tried."""
     try:
         story = tell(seed)
-    except Exception:  # noqa: BLE001 - a story that cannot be told is a finding, too
+    except Exception:  # noqa: BLE001 - a story that cannot be played is a finding, too
         return [traceback.format_exc()], Counter()
     return story.broken, Counter(story.tried)
 
