@@ -48,7 +48,7 @@ class Rows:
 class Seen:
     """The status of a job, and its failed and unknown operations.
 
-    `mark` changes whenever what watchers see of them does, and is the same in every replica.
+    `mark` changes whenever the part that watchers see changes, and is the same in every replica.
     """
 
     job: Job

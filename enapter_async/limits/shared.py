@@ -168,7 +168,7 @@ class SharedLimiter:
             permit = self._own.try_acquire() or await self._own.acquire(again=again)
             if not self._own.holds_back(permit) and await self._wait_for_slot(permit, again=again):
                 return permit
-            # Refusals came meanwhile, so this process decides again.
+            # Refusals came in the meantime, so this process decides again.
             self._own.dropped(permit)
             self._share_pause()
             again = True
