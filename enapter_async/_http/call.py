@@ -244,7 +244,7 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
         how = f"{reason}. The response is kept unread"
         hint = (
             "Save the result of this error's `answer.reveal()`: it exists nowhere else. A job "
-            "writes it to its credentials file, as a line with `raw`. {hint}"
+            f"writes it to its credentials file, as a line with `raw`. {hint}"
         )
     return kind(
         f"{said}: {how}",

@@ -114,6 +114,10 @@ async def test_an_unreadable_configuration_is_kept_and_not_shown(
         error = await rig.fails(MINT)
     assert type(error) is ResultLostError
     assert f"but its response is lost: HTTP 200, but {reason}" in str(error)
+    assert error.hint.endswith(
+        "a line with `raw`. Check the device before you send it again, because that would do it a "
+        "second time."
+    )
     assert error.answer is not None
     assert json.loads(error.answer.reveal()) == {"config": body}
     assert KEY not in shown(error)
