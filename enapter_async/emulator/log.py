@@ -35,7 +35,7 @@ def cause_of(method: str, path: str, body: bytes) -> str:
     """Return a text by which equal requests are recognised; it does not reveal the body."""
     try:
         content = json.dumps(json.loads(body), sort_keys=True).encode() if body else b""
-    except ValueError:
+    except (ValueError, RecursionError):
         content = body
     return f"{method} {unquote(path)} {hashlib.sha256(content).hexdigest()}"
 

@@ -32,6 +32,7 @@ READING = {
     "completion",
     "blueprints get",
     "blueprints validate",
+    "commands follow",
     "commands get",
     "commands list",
     "configuration get",

@@ -197,8 +197,12 @@ def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
 
 def _is_whole(kind: type[Any]) -> bool:
     """Return whether an operation is one that can be executed, and not a base class."""
-    own = kind.__module__.startswith("enapter_async.operations.") and attrs.has(kind)
-    return own and not kind.__name__.startswith("_") and not kind.__subclasses__()
+    is_base = any(map(_is_own, kind.__subclasses__()))
+    return _is_own(kind) and attrs.has(kind) and not kind.__name__.startswith("_") and not is_base
+
+
+def _is_own(kind: type[Any]) -> bool:
+    return kind.__module__.startswith("enapter_async.operations.")
 
 
 def test_each_command_reaches_its_endpoint(folder: Path) -> None:
