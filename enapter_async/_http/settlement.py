@@ -81,7 +81,17 @@ class Settlement:
         if last.absent and await self._lives(call):
             error.proven = True
             return last
-        return attrs.evolve(last, error=self._unproven(call, error))
+        unproven = self._unproven(call, error)
+        operation = call.operation
+        if last.absent and operation.holds(None) and self._is_unanswered(operation):
+            # It may be gone because of this very request, if a proxy delivered it twice.
+            tried = call.record.attempts[-1]
+            return attrs.evolve(last, error=ambiguous(call, tried, str(unproven), applied=False))
+        return attrs.evolve(last, error=unproven)
+
+    def _is_unanswered(self, operation: Operation[Any]) -> bool:
+        """Return whether it is still open what answers at `base_url`: the proof got no answer."""
+        return operation.proven_by() in self.evidence.unanswered
 
     def _unproven(self, call: Call, error: Any) -> NotFoundError:
         """Return the error for a 404 that proves nothing, with a remedy."""
@@ -114,6 +124,7 @@ class Settlement:
         """Check whether the API of a noun answers; concurrent callers share the result."""
         evidence = self.evidence
         asked = evidence.asked[proof]
+        evidence.unanswered.add(proof)
         if not await within(call.end - self.clock.monotonic(), evidence.asking.acquire):
             return
         try:
@@ -122,5 +133,16 @@ class Settlement:
                 evidence.asked[proof] += 1
                 if not isinstance(state, Failure):
                     evidence.prove(call.operation)
+                if not isinstance(state, Failure) or _is_another_service(state):
+                    evidence.unanswered.discard(proof)
         finally:
             evidence.asking.release()
+
+
+def _is_another_service(state: Failure) -> bool:
+    """Return whether a failed proof shows that the API of its noun is not served here.
+
+    Only a service that answers in the API's form, or in JSON of its own, shows that; an error or a
+    page may come from anything in between.
+    """
+    return state.absent or (state.certainty is Certainty.APPLIED and not state.cut)

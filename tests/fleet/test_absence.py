@@ -18,7 +18,7 @@ from enapter_async.fleet.planning.drift import GuardMode, StateGuard
 from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 from tests.support.budget import IN_TIME, examples
-from tests.support.replies import answer, close, good
+from tests.support.replies import answer, close, errors, good, truncated
 from tests.support.rig import DELETE, Rig, TransportKind, attempts, open_rig
 from tests.support.server import Exchange, FaultServer, Reply, Step, applied, ignored
 
@@ -72,7 +72,7 @@ async def guard_says(rig: Rig) -> bool:
 async def run_says(rig: Rig, *, check: bool) -> bool:
     report = await fleet.apply(rig.client, [DELETE], check=check)
     absent = report.counts[State.ABSENT] == 1
-    assert absent or report.counts[State.FAILED] == 1
+    assert absent or report.counts[State.FAILED] + report.counts[State.UNKNOWN] == 1
     return absent
 
 
@@ -133,6 +133,24 @@ def test_plan_guard_run_and_wave_agree_on_every_404(
     told = asyncio.run(each_says(kind, ignored(split(page, answer(*listing)))))
     absent = body in OF_THE_API and listing[1] in LISTS
     assert told == dict.fromkeys(told, absent)
+
+
+@pytest.mark.parametrize(
+    "silence", [errors(503), errors(401), truncated(), answer(200, b"<p>", media_type="text/html")]
+)
+async def test_a_deletion_that_a_proxy_delivered_twice_is_unknown_if_nothing_can_be_proven(
+    transport: TransportKind, silence: Reply, server: FaultServer
+) -> None:
+    """The second delivery is answered, and whether this is the API cannot be found out."""
+    server.always(ignored(split(answer(404, ENVELOPE), silence)))
+    async with (
+        open_rig(transport, server, known=False, retry=attempts(1)) as rig,
+        fleet.Run(rig.client, [DELETE], abort=()) as run,
+    ):
+        (outcome,) = [outcome async for outcome in run]
+    assert outcome.state is State.UNKNOWN
+    assert "does not prove that it is absent" in str(outcome.error)
+    assert server.seen[0] == "DELETE"
 
 
 async def test_a_wrong_path_deletes_nothing_and_stops_after_three() -> None:

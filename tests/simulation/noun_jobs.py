@@ -235,9 +235,7 @@ def _lies(job: NounJob, wish: Wish, known: Known) -> Iterator[str]:
         if not ((done or wish.older) if wish.once else _held(job, wish, known)):
             yield "at no moment was it so"
     elif state in ("failed", "held"):
-        # Whoever deleted it: a deletion's 404 only claims that the object is gone.
-        gone = state == "failed" and _is_gone(wish, sends)
-        if done and not gone and not (wish.followed and known.standing == "pending"):
+        if done and not (wish.followed and known.standing == "pending"):
             yield f"it was done at {done[0].at:.3f}"
     elif state in ("differs", "pending"):
         if not done:
