@@ -268,7 +268,7 @@ async def test_a_watch_outlives_a_crash_of_the_database(
         finally:
             await asyncio.to_thread(postgres_server.start)
         emulator.faults.clear()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             await watching
         assert (await late.get(job.id)).phase is Phase.ENDED, "it opened all the same"
     assert (told[-1]["phase"], told[-1]["counts"]["applied"]) == ("ended", 20)
