@@ -80,6 +80,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """How many seconds were lost to leaps of the clock, as when a laptop sleeps."""
         self.kill_at_turn: int | None = None
         self.on_kill: Callable[[], None] = lambda: None
+        self.killed: set[asyncio.Task[Any]] = set()
+        """The tasks of a killed process. Nothing else refers to those that wait for nothing more:
+        collected, they would run their ends as if it lived."""
         super().__init__(selector)
         numbers = itertools.count()
         self.set_task_factory(
@@ -97,6 +100,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def kill(self) -> None:
         """Kill the process of this loop; to be called by a timer."""
         self.kill_at_turn = None
+        self.killed = asyncio.all_tasks(self)
         self.on_kill()
         raise ProcessKilled
 
