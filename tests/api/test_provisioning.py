@@ -1,5 +1,6 @@
 """`client.provisioning` against the emulator, whose log tells which devices were created."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
+from enapter_async._http.call import CallRecord
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Provisioning, Reply
@@ -20,7 +22,9 @@ from enapter_async.errors import (
     ResultDiffersError,
     ResultLostError,
 )
+from enapter_async.limits.pacing import Pacing
 from enapter_async.models.configs import MQTTSCredentials
+from enapter_async.operations.provisioning import ProvisionStandalone
 from tests.emulator.fleets import BARN, HARBOUR, PUMP, UCM, small_world
 
 
@@ -65,6 +69,19 @@ async def test_each_kind_of_device_is_created_as_requested(
         "vucm",
         "ucm",
     ]
+
+
+async def test_a_search_before_a_call_does_not_wait_for_the_permit_of_that_call(
+    emulator: Emulator,
+) -> None:
+    settings = Pacing(max_in_flight=1)
+    new = ProvisionStandalone(name="Pump 9", site_id=HARBOUR, slug="pump-9")
+    async with Client(emulator.token, base_url=emulator.base_url, pacing=settings) as client:
+        record = CallRecord(permit=client.limiter.try_acquire())
+        assert record.permit is not None
+        async with asyncio.timeout(30):
+            made = await client.call(new, record=record)
+    assert made.slug == "pump-9"
 
 
 async def test_a_taken_slug_is_refused_or_shows_in_the_answer(

@@ -9,7 +9,6 @@ from tests.faults.breaks.breaking import Break
 _FOLLOWED: Final = "fleet.following:FollowedExecution"
 _FOLLOWING: Final = "fleet/test_following.py"
 _ONE_CANDIDATE: Final = "test_only_one_candidate_is_taken_and_only_if_that_is_allowed"
-_HUNDRED: Final = "test_a_hundred_devices_are_created_once_and_their_credentials_kept"
 
 ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
     {
@@ -111,7 +110,7 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.pipeline:Pipeline._take_turn",
             "self._drop_granted(call.record)  # the search might wait for it forever",
             "pass",
-            by=f"fleet/test_provisioning.py::{_HUNDRED}",
+            by="api/test_provisioning.py::test_a_search_before_a_call_does_not_wait_for_the_permit_of_that_call",
         ),
     }
 )
