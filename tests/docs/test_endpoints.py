@@ -169,11 +169,11 @@ async def _call(at: Place, expression: str, hook: Callable[[Any], None]) -> None
 
 
 def test_each_call_reaches_its_endpoint_and_no_operation_is_left_out(folder: Path) -> None:
-    executed: set[type[Any]] = set()
+    executed: set[str] = set()  # names, because attrs leaves an old class behind for a while
 
     def take(event: object) -> None:
         if isinstance(event, CallStarted):
-            executed.add(type(event.operation))
+            executed.add(type(event.operation).__name__)
 
     problems = []
     for endpoint, call in ((each, call) for each in BOTH for call in each.calls):
@@ -184,9 +184,9 @@ def test_each_call_reaches_its_endpoint_and_no_operation_is_left_out(folder: Pat
     for module in pkgutil.iter_modules(operations.__path__):
         import_module(f"enapter_async.operations.{module.name}")
     known = {each for each in _subclasses(Operation) if _is_whole(each)}
-    assert {each for each in known if not issubclass(each, Streamed)} == executed
+    assert {each.__name__ for each in known if not issubclass(each, Streamed)} == executed
     sockets = sum(each.websocket for each in ENDPOINTS)
-    assert sockets == sum(issubclass(each, Streamed) for each in known)
+    assert sockets == len({each.__name__ for each in known if issubclass(each, Streamed)})
 
 
 def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
