@@ -136,7 +136,7 @@ class StreamTransport(SessionTransport):
         finally:
             if not opened:
                 response.close()
-        return OpenedReply(status, headers, stream)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # as it says
+        return OpenedReply(status, headers, stream)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # its body is a stream
 
 
 def _check_framing(headers: Any) -> None:

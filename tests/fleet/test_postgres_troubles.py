@@ -80,7 +80,7 @@ async def test_a_run_survives_a_crash_of_its_database(
                 postgres_server.crash()
                 before = await settled(emulator)  # operations in flight end
                 assert before < DEVICES / 2
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # what is wrongly sent would arrive by then
                 away = (before, emulator.world.log.count_arrivals("PATCH"))
                 await asyncio.to_thread(postgres_server.start)
     assert away[0] == away[1], "requests were sent while no intent could be written"
