@@ -47,7 +47,7 @@ FLOORS_OF_FLEET = (
     ("journal", "ordering"),
     ("leased",),
     ("execution", "planning", "reporting"),
-    ("following",),
+    ("accepted",),
     ("producer", "rollout", "workers"),
     ("options",),
     ("run_files",),
@@ -130,7 +130,7 @@ GENERAL = ("_http", "fleet", "limits")
 """Files that handle operations in general, and no noun."""
 NO_NOUN = (
     "api.executor",
-    "api.following",
+    "api.accepted",
     "api.paging",
     "api.streams",
     "models.enumerations",

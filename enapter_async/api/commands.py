@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import attrs
 
+from enapter_async.api.accepted import Following, FollowUp
 from enapter_async.api.checking import checked
 from enapter_async.api.executor import TimedExecutor
-from enapter_async.api.following import Following, FollowUp
 from enapter_async.api.paging import read_all
 from enapter_async.errors import StillPendingError
 from enapter_async.models.commands import Execution, ExecutionsOrder

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from enapter_async.api.accepted import WAIT
 from enapter_async.api.checking import checked
-from enapter_async.api.following import WAIT
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import attrs
 import click
 
-from enapter_async.api.following import WAIT
+from enapter_async.api.accepted import WAIT
 from enapter_async.cli.env_files import EnvFile, check_unused, env_line
 from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
 from enapter_async.cli.interrupts import Interrupts

@@ -9,7 +9,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
-from enapter_async.api import following
+from enapter_async.api import accepted
 from enapter_async.cli.options import Settings
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.obstacles import MAX_PAUSE
@@ -38,7 +38,7 @@ CHECK: Final = click.option(
 WAIT: Final = click.option(
     "--wait",
     type=click.FloatRange(min=0),
-    default=following.WAIT,
+    default=accepted.WAIT,
     show_default=True,
     metavar="SECONDS",
     help="Follow each command for this long; one that has not ended by then is pending, and a "

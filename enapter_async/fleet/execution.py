@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from enapter_async._http.call import AttemptObserver, CallRecord
-from enapter_async.api.following import Following
+from enapter_async.api.accepted import Following
 from enapter_async.concealment import RawAnswer
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, ResultDiffersError
 from enapter_async.fleet.credentials import CredentialStore

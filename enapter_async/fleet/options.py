@@ -5,7 +5,7 @@ from typing import Any, Final, Self, TypedDict
 
 import attrs
 
-from enapter_async.api.following import WAIT
+from enapter_async.api.accepted import WAIT
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import CredentialsSink
 from enapter_async.fleet.journal.options import JournalOptions

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, Unpack
 
-from enapter_async.api.following import Following
+from enapter_async.api.accepted import Following
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from enapter_async.fleet.accepted import FollowedExecution
 from enapter_async.fleet.admission import Admission
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.execution import Execution, ExecutionContext
-from enapter_async.fleet.following import FollowedExecution
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.journal.store import Lease

@@ -19,8 +19,8 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.control import Control
 from enapter_async.fleet.distributed.job import distribute, status_of
+from enapter_async.fleet.distributed.job_statements import Control
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
     JournalError,

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.fleet.distributed.control import JobRecord
 from enapter_async.fleet.distributed.coordinator import (
     WaveCounts,
     is_wave_refused,
     without_reason,
 )
 from enapter_async.fleet.distributed.job import JobStatus, status_of
+from enapter_async.fleet.distributed.job_statements import JobRecord
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.postgres.jobs import partition_run

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 import attrs
 from attrs.validators import instance_of
 
-from enapter_async.api.following import WAIT
+from enapter_async.api.accepted import WAIT
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.run_folders import RunFolder

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self
 
 from enapter_async.client import Client
 from enapter_async.errors import ArgumentError, ConfigurationError
-from enapter_async.fleet.distributed.control import LEASE_S
+from enapter_async.fleet.distributed.partition_lease import LEASE_S
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.journal.postgres.address import is_address

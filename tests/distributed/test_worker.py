@@ -35,7 +35,7 @@ async def test_a_worker_logs_each_partition_that_it_takes_and_leaves(
     left = f"{len(written(emulator))} applied, of 20"
     emulator.faults.clear()
     gone = await place_of(place).control("gone", lease=0.001)
-    assert await gone.take(None) is not None
+    assert await gone.leases.take(None) is not None
     await gone.close()
     async with worker(emulator, place, name="two"):
         assert (await ended(job)).ok

@@ -53,7 +53,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "api": "api/test_devices.py operations/test_devices.py",
     "api.checking": "api/test_checks.py cli/test_commands.py",
     "api.commands": "api/test_commands.py operations/test_commands.py",
-    "api.following": "fleet/test_following.py api/test_commands.py",
+    "api.accepted": "fleet/test_accepted.py api/test_commands.py",
     "api.configuration": "operations/test_configuration.py",
     "api.provisioning": "api/test_provisioning.py",
     "api.sites": "operations/test_sites.py emulator/test_sites.py",
@@ -104,7 +104,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet/test_durability.py fleet/test_unread_answers.py fleet/test_truth.py",
     "fleet.execution": "fleet/test_truth.py fleet/test_intents.py fleet/test_differs.py "
     "fleet/test_resume.py fleet/test_absence.py fleet/test_broken_workers.py",
-    "fleet.following": "fleet/test_following.py",
+    "fleet.accepted": "fleet/test_accepted.py",
     "fleet.inputs": "fleet/test_operation_files.py fleet/test_run.py fleet/test_deduplication.py",
     "fleet.leased": "fleet/test_leased.py fleet/test_postgres_troubles.py",
     "fleet.journal": "fleet/test_journal.py fleet/test_resume.py fleet/test_intents.py "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from enapter_async import fleet
-from enapter_async.api.following import Following
+from enapter_async.api.accepted import Following
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target

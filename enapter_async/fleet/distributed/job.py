@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, Unpack
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.fleet.distributed.control import Control, JobRecord
 from enapter_async.fleet.distributed.coordinator import WaveCounts
+from enapter_async.fleet.distributed.job_statements import Control, JobRecord
 from enapter_async.fleet.distributed.partitions import SIZE, By
 from enapter_async.fleet.distributed.places import Address, Place, place_of
 from enapter_async.fleet.distributed.submission import submit

@@ -7,9 +7,9 @@ from collections.abc import Collection
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.fleet.distributed.control import Control, JobRecord
 from enapter_async.fleet.distributed.coordinator import Begin, End, Hold, Stop, next_step
 from enapter_async.fleet.distributed.examination import Examination, Seen
+from enapter_async.fleet.distributed.job_statements import Control, JobRecord
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Place
 

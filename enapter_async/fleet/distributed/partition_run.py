@@ -10,7 +10,8 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import DeadlineExceededError, EnapterError
-from enapter_async.fleet.distributed.control import Claim, Control, JobRecord
+from enapter_async.fleet.distributed.job_statements import Control, JobRecord
+from enapter_async.fleet.distributed.partition_lease import Claim
 from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED
 from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
@@ -108,7 +109,7 @@ class PartitionRun:
             run: Run[Any] = Run(self._client, None, self._options())
             self._run = run
             if self._credentials is not None:
-                await self._control.stores(self._claim, str(self._credentials))
+                await self._control.leases.stores(self._claim, str(self._credentials))
             async with run:
                 self._open = True
                 if self._why:
@@ -164,7 +165,7 @@ class PartitionRun:
             waits = "" if self._wait is None else self._wait.text(clock.monotonic())
             try:
                 async with asyncio.timeout(self._control.lease):
-                    stop = await self._control.renew(self._claim, self._counts(), waits)
+                    stop = await self._control.leases.renew(self._claim, self._counts(), waits)
             except (JournalError, TimeoutError):
                 if clock.monotonic() - told_at > self._control.lease:
                     self.stop("the database of the job cannot be reached")
@@ -216,7 +217,7 @@ class PartitionRun:
             delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
         why = "" if error is None else f"{type(error).__name__}: {error}"
         try:
-            was_own = await self._control.give_back(
+            was_own = await self._control.leases.give_back(
                 self._claim,
                 self._counts(),
                 finished=ending.finished,

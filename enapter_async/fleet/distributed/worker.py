@@ -14,9 +14,10 @@ from typing import Final, Self
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError, check_number
-from enapter_async.fleet.distributed.control import LEASE_S, Claim, Control, JobRecord
 from enapter_async.fleet.distributed.engine import AHEAD, Engine
+from enapter_async.fleet.distributed.job_statements import Control, JobRecord
 from enapter_async.fleet.distributed.keeper import Keeper
+from enapter_async.fleet.distributed.partition_lease import LEASE_S, Claim
 from enapter_async.fleet.distributed.partition_run import LOGGER, Ending, PartitionRun
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
@@ -224,7 +225,7 @@ class Worker:
 
     async def _take(self, control: Control, job: JobRecord) -> None:
         while len(self._runs) < self._slots and not self._closing.is_set():
-            claim = await control.take(self._queues, only=job.name)
+            claim = await control.leases.take(self._queues, only=job.name)
             if claim is None:
                 return
             self._start(control, job, claim)
@@ -265,7 +266,7 @@ class Worker:
                 job = None if control is None else await control.job(job_name)
                 if control is None or job is None or not await self._is_admitted(control, job):
                     return
-                claim = await control.take(self._queues, only=job_name, no=int(no))
+                claim = await control.leases.take(self._queues, only=job_name, no=int(no))
             except (EnapterError, OSError, ValueError) as error:
                 logger.warning("worker %s could not take %s: %s", self.name, key, error)
                 return

@@ -6,8 +6,8 @@ from typing import Final
 
 from tests.faults.breaks.breaking import Break
 
-_FOLLOWED: Final = "fleet.following:FollowedExecution"
-_FOLLOWING: Final = "fleet/test_following.py"
+_FOLLOWED: Final = "fleet.accepted:FollowedExecution"
+_FOLLOWING: Final = "fleet/test_accepted.py"
 _ONE_CANDIDATE: Final = "test_only_one_candidate_is_taken_and_only_if_that_is_allowed"
 
 ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
@@ -31,7 +31,7 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
             by=f"{_FOLLOWING}::test_each_ending_has_its_own_state",
         ),
         "what the API has forgotten is still awaited": Break(
-            "api.following:FollowUp.error",
+            "api.accepted:FollowUp.error",
             "isinstance(problem, NotFoundError)",
             "False",
             by=f"{_FOLLOWING}::test_an_operation_that_the_api_has_forgotten_is_unknown",

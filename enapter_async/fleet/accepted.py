@@ -6,7 +6,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async._http.call import AttemptObserver, CallRecord
-from enapter_async.api.following import Following, FollowUp
+from enapter_async.api.accepted import Following, FollowUp
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.control import Control
 from enapter_async.fleet.distributed.drafts import job_values, partition_values
 from enapter_async.fleet.distributed.examination import Seen
+from enapter_async.fleet.distributed.job_statements import Control
 from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.errors import RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, JobDatabase, SQLiteJobs
@@ -64,32 +64,32 @@ async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 async def test_a_partition_belongs_to_one_worker_until_its_lease_is_over(jobs: JobDatabase) -> None:
     one = await with_job(jobs, "a", "a", "b")
     two = Control(jobs, "two", lease=LEASE)
-    first, second = await one.take(("a",)), await two.take(("a",))
+    first, second = await one.leases.take(("a",)), await two.leases.take(("a",))
     assert first is not None
     assert second is not None
     assert (first.no, second.no) == (0, 1)
-    assert await two.take(("a",)) is None
+    assert await two.leases.take(("a",)) is None
     assert await two.at_work("job") == 2
     await let_lapse(jobs)
-    assert await one.renew(first, counts(applied=3)) == ""
-    again = await one.take(("a",))
+    assert await one.leases.renew(first, counts(applied=3)) == ""
+    again = await one.leases.take(("a",))
     assert again is not None
     assert (again.no, again.tries) == (1, 2), "the other worker reported nothing for a whole lease"
-    assert await two.renew(second, counts(applied=9)) is None
-    await two.give_back(second, counts(applied=9), finished=True)
+    assert await two.leases.renew(second, counts(applied=9)) is None
+    await two.leases.give_back(second, counts(applied=9), finished=True)
     [wave] = await one.waves("job")
     assert (wave.open, wave.counts[State.APPLIED]) == (3, 3), (
         "reports of a late worker do not count"
     )
-    assert (await one.take(None, no=2)) is not None
+    assert (await one.leases.take(None, no=2)) is not None
 
 
 async def test_no_partition_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDatabase) -> None:
     control = await with_job(jobs, "a", "1/a")
-    claim = await control.take(None)
+    claim = await control.leases.take(None)
     assert claim is not None
-    assert await control.take(None) is None, "wave 2 has not begun"
-    await control.give_back(claim, counts(applied=10), finished=True)
+    assert await control.leases.take(None) is None, "wave 2 has not begun"
+    await control.leases.give_back(claim, counts(applied=10), finished=True)
     record = await control.keep("job")
     assert record is not None
     assert await control.stop("job", "why not")
@@ -104,11 +104,11 @@ async def test_no_partition_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDa
     assert await control.move(record, 1, seen)
     [found] = await control.unfinished()
     assert found.seen == seen
-    claim = await control.take(None)
+    claim = await control.leases.take(None)
     assert claim is not None
-    assert await control.renew(claim, counts()) == ""
+    assert await control.leases.renew(claim, counts()) == ""
     await control.stop("job", "now")
-    assert await control.renew(claim, counts()) == "now"
+    assert await control.leases.renew(claim, counts()) == "now"
     assert [note["what"] for note in await control.notes("job")] == [
         "stopped: why not", "resumed", "stopped: now",
     ]  # fmt: skip
@@ -131,7 +131,7 @@ async def test_one_worker_at_a_time_coordinates_a_job(jobs: JobDatabase) -> None
     assert not await one.move(record, 1, Seen())
     assert not await one.end(record)
     assert await two.end(record)
-    assert await two.take(None) is None, "no partition of an ended job is taken"
+    assert await two.leases.take(None) is None, "no partition of an ended job is taken"
 
 
 async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
@@ -139,9 +139,9 @@ async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
 ) -> None:
     control = await with_job(jobs, "a", "a")
     for told in (counts(applied=10), counts(applied=8, failed=2, judged_failed=2)):
-        claim = await control.take(None)
+        claim = await control.leases.take(None)
         assert claim is not None
-        await control.give_back(claim, told, finished=True, failed=True, why="broken")
+        await control.leases.give_back(claim, told, finished=True, failed=True, why="broken")
     [wave] = await control.waves("job")
     assert (wave.open, wave.failures, wave.why, wave.judged["all"]) == (0, 1, "broken", 2)
     await control.go_on("job", {}, accept_wave=True)
