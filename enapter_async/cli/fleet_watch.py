@@ -48,25 +48,40 @@ _SHARE: Final = 4
     metavar="SECONDS",
     help="How often to read some of its devices.",
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many devices of the run to read, besides those that were not done.",
+)
 @click.option("--no-devices", is_flag=True, help="Read no devices; nothing is sent.")
 def watch(
-    settings: Settings, *, run: str, every: float | None, devices_every: float, no_devices: bool
+    settings: Settings,
+    *,
+    run: str,
+    every: float | None,
+    devices_every: float,
+    devices: int,
+    no_devices: bool,
 ) -> None:
     """Watch RUN until it ends; the exit code is that of `fleet status`. Ctrl-C only ends the view.
 
     RUN is a run's id or a prefix of it, a path, `last`, the address of a run in PostgreSQL, or the
     folder or address of a job for several workers.
 
-    Shown are states, pace, waves, and what was not done. At most 13 devices are read, too: those
-    that were not done lately, and 8 others of the run, with their connectivity, their alerts, and
-    the latest logs of three of the former. That is at most 16 requests every 10 seconds, none of
-    which is retried.
+    Shown are states, pace, waves, and what was not done. Some devices are read, too, with their
+    connectivity and alerts: up to 5 that were not done lately, with the latest logs of 3 of them,
+    and 8 others, spread evenly over the run (--devices). Each is read with one request, which
+    competes with the run, so these are few: at most 16 requests every 10 seconds, none of which is
+    retried.
     """
     job = job_at(run)
     watched: Watched = WatchedRun(find_place(run)) if job is None else WatchedJob(job)
     if every is None:
         every = DRAWN_EVERY_S if fancy(sys.stdout) and not settings.as_json else TOLD_EVERY_S
-    reads = None if no_devices else devices_every
+    reads = None if no_devices else (devices, devices_every)
 
     async def work() -> Exit:
         look = await _follow(settings, watched, every, reads)
@@ -78,8 +93,13 @@ def watch(
     run_reading(work)
 
 
-async def _follow(settings: Settings, watched: Watched, every: float, reads: float | None) -> Look:
-    """Show a run until it has ended; return the last look."""
+async def _follow(
+    settings: Settings, watched: Watched, every: float, reads: tuple[int, float] | None
+) -> Look:
+    """Show a run until it has ended; return the last look.
+
+    `reads` is how many devices are sampled, and how often; None reads none.
+    """
     rate, took = Rate(), 0.0
     look = rate.on(await watched.look())
     unread = "--no-devices was given" if reads is None else ""
@@ -87,7 +107,7 @@ async def _follow(settings: Settings, watched: Watched, every: float, reads: flo
     async with contextlib.AsyncExitStack() as stack:
         if reads is not None:
             try:
-                reading = _reading(settings, watched, reads)
+                reading = _reading(settings, watched, *reads)
                 devices = await stack.enter_async_context(reading)
             except ConfigurationError as error:
                 unread = str(error)
@@ -112,14 +132,14 @@ async def _follow(settings: Settings, watched: Watched, every: float, reads: flo
 
 @contextlib.asynccontextmanager
 async def _reading(
-    settings: Settings, watched: Watched, every: float
+    settings: Settings, watched: Watched, number: int, every: float
 ) -> AsyncIterator[WatchedDevices]:
     """Open a client for the devices of a run, with the run's server unless another is given.
 
     Raises:
         ConfigurationError: there is no token, or a setting is invalid.
     """
-    facts, sample = await asyncio.to_thread(watched.read_start)
+    facts, sample = await watched.read_start(number)
     settings = attrs.evolve(
         settings,
         base_url=settings.base_url or facts.get("base_url"),

@@ -15,19 +15,17 @@ from enapter_async.cli.fleet_status import exit_of_run, row_of_run
 from enapter_async.cli.places import Place
 from enapter_async.cli.runner import commands_on
 from enapter_async.fleet.distributed.job import Job, JobStatus
+from enapter_async.fleet.distributed.job_reading import JobStatusReader
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.reporting.status import RunStatus
-from enapter_async.fleet.reporting.troubles import Trouble, latest_troubles, sampled_targets
+from enapter_async.fleet.reporting.status import StatusReader
+from enapter_async.fleet.reporting.troubles import Trouble, sampled_targets
 from enapter_async.operation import Target
 from enapter_async.text import plain
 
 TROUBLES: Final = 5
 """How many operations that were not done are shown."""
-SAMPLED: Final = 8
-"""How many devices of a run are read, besides those of the shown operations."""
 _RATE_S: Final = 30.0
-_BAD: Final = (State.DIFFERS, State.PENDING, State.FAILED, State.UNKNOWN)
 
 
 @attrs.frozen(kw_only=True)
@@ -74,8 +72,8 @@ class Watched(Protocol):
         """Return what it looks like now."""
         ...
 
-    def read_start(self) -> tuple[Mapping[str, str], tuple[Target, ...]]:
-        """Return the facts about it, and the targets of some of its operations; blocks."""
+    async def read_start(self, most: int) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+        """Return the facts about it, and the targets of at most `most` of its operations."""
         ...
 
 
@@ -84,18 +82,22 @@ class WatchedRun:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._troubles = _Troubles(place.journal)
+        self._reader = StatusReader(place.journal)
 
     async def look(self) -> Look:
         """Return what the run looks like now."""
         return await asyncio.to_thread(self._look)
 
-    def read_start(self) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+    async def read_start(self, most: int) -> tuple[Mapping[str, str], tuple[Target, ...]]:
         """Return the facts about the run, and the targets of some of its operations."""
-        return _read_start(self._place.journal)
+        return await asyncio.to_thread(self._read_start, most)
+
+    def _read_start(self, most: int) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+        with contextlib.closing(read_journal(self._place.journal)) as opened:
+            return opened.facts(), sampled_targets(opened, most)
 
     def _look(self) -> Look:
-        status = RunStatus.read(self._place.journal)
+        status, troubles = self._reader.read_with_troubles(TROUBLES)
         pace = status.pace
         is_limited = pace is not None and (pace.rate is not None or bool(pace.paused_s))
         return Look(
@@ -110,7 +112,7 @@ class WatchedRun:
             waves=status.waves,
             pace=plain(str(pace)) if is_limited else "",
             ways_on=tuple(commands_on(self._place, status)),
-            troubles=self._troubles.of(status.counts),
+            troubles=troubles,
         )
 
 
@@ -119,17 +121,16 @@ class WatchedJob:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._troubles = _Troubles(job.address)
+        self._reader = JobStatusReader(job.address, job.name)
 
     async def look(self) -> Look:
         """Return what the job looks like now."""
-        status = await self._job.status()
-        troubles = await asyncio.to_thread(self._troubles.of, status.counts)
-        return self._look(status, troubles)
+        return self._look(*await self._reader.read_with_troubles(TROUBLES))
 
-    def read_start(self) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+    async def read_start(self, most: int) -> tuple[Mapping[str, str], tuple[Target, ...]]:
         """Return the facts about the job, and the targets of some of its operations."""
-        return _read_start(self._job.address)
+        facts = (await self._job.status()).facts
+        return facts, await self._reader.sampled_targets(most)
 
     def _look(self, status: JobStatus, troubles: tuple[Trouble, ...]) -> Look:
         # Until a job is over, what was not started is still to come.
@@ -156,25 +157,6 @@ def _ways_on(job: Job) -> tuple[tuple[str, str], ...]:
     return (("to continue", resume_command(job)),)
 
 
-class _Troubles:
-    """The latest operations that were not done, read again only if their number has changed."""
-
-    def __init__(self, journal: Any) -> None:
-        self._journal = journal
-        self._counts: list[int] = []
-        self._known: tuple[Trouble, ...] = ()
-
-    def of(self, counts: Mapping[State, int]) -> tuple[Trouble, ...]:
-        now = [counts[state] for state in _BAD]
-        if now != self._counts and any(now):
-            with contextlib.closing(read_journal(self._journal)) as journal:
-                self._known = latest_troubles(journal, TROUBLES)
-        elif not any(now):
-            self._known = ()
-        self._counts = now
-        return self._known
-
-
 class Rate:
     """How many operations have ended per second lately, from one look to the next."""
 
@@ -190,8 +172,3 @@ class Rate:
         since, before = self._seen[0]
         rate = (look.ended - before) / (now - since) if now > since else None
         return attrs.evolve(look, rate=rate)
-
-
-def _read_start(journal: Any) -> tuple[Mapping[str, str], tuple[Target, ...]]:
-    with contextlib.closing(read_journal(journal)) as opened:
-        return opened.facts(), sampled_targets(opened, SAMPLED)

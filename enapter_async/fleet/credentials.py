@@ -334,13 +334,16 @@ def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
     return frozenset(found)
 
 
-def count_in(path: Path) -> int:
-    """Count the parsed results in a credentials file; return 0 if there is no file."""
-    try:
-        with path.open("rb") as lines:
-            return sum(b'"config": ' in line and line.endswith(b"}\n") for line in lines)
-    except FileNotFoundError:
-        return 0
+def count_in(path: Path, after: int = 0) -> tuple[int, int]:
+    """Count the parsed results after an offset; return also where the last complete line ends."""
+    number = 0
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+        lines.seek(after)
+        for line in lines:
+            if line.endswith(b"\n"):
+                number += b'"config": ' in line and line.endswith(b"}\n")
+                after += len(line)
+    return number, after
 
 
 class CredentialStore(Protocol):

@@ -1,6 +1,7 @@
 """Whole runs with a journal in a file or in PostgreSQL, which must behave the same."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from enapter_async.fleet.journal.postgres.reading import in_order
 from enapter_async.fleet.journal.postgres.submission import write_run
 from enapter_async.fleet.journal.records import event_row, item_row
 from enapter_async.fleet.reporting.results import result_rows
+from enapter_async.fleet.reporting.status import StatusReader
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 
 DEVICES = 30
@@ -76,14 +78,19 @@ async def test_a_stopped_run_is_resumed_retried_reported_and_undone(
         ) as run:
             with pytest.raises(RunBusyError, match="another runner is executing"):
                 await fleet.resume(client, journal)
-            assert fleet.status(journal).running
+            reader = StatusReader(journal)
+            assert reader.read().running
             async for _ in run:
                 run.stop()
         status = fleet.status(journal)
+        assert reader.read() == status
         assert (status.running, status.total, status.facts["source"]) == (False, DEVICES, "x.csv")
         assert 0 < status.done < 10
         report = await fleet.apply(client, plan, journal=journal, abort=None)
     assert report.counts[State.FAILED] == 1
+    status, troubles = reader.read_with_troubles(3)
+    assert status == fleet.status(journal)
+    assert [each.outcome.operation.target().id for each in troubles] == [bad]
     with pytest.raises(RunRefusedError, match="the input differs"):
         await fleet.apply(client, operations[1:], journal=journal)
     with closing(read_journal(journal)) as opened:
@@ -100,6 +107,20 @@ async def test_a_stopped_run_is_resumed_retried_reported_and_undone(
     with back.plan:
         await fleet.apply(client, back.plan)
     assert [each.name for each in emulator.world] == before
+    status = reader.read()
+    assert status == fleet.status(journal)
+    delete_events(journal)
+    assert reader.read() == status, "what was read before was read again"
+    assert fleet.status(journal) != status
+
+
+def delete_events(journal: str) -> None:
+    if "#" in journal:
+        with closing(connect(Address.parse(journal))) as connection:
+            connection.execute("DELETE FROM enapter_fleet.event")
+    else:
+        with closing(sqlite3.connect(journal, isolation_level=None)) as file:
+            file.execute("DELETE FROM event")
 
 
 async def test_a_streamed_input_is_journalled_as_it_arrives_and_compared_when_it_arrives_again(
@@ -129,9 +150,12 @@ async def test_generated_credentials_stay_in_this_machines_file(
         run.stop()
         async for _ in run:
             pass
+    reader = StatusReader(journal)
+    assert reader.read().kept == 0
     report = await fleet.resume(client, journal, credentials=file)
     assert report.counts[State.APPLIED] == len(operations)
     status = fleet.status(journal)
+    assert reader.read() == reader.read() == status
     assert (status.credentials, status.kept) == (str(file), len(operations))
     assert status.credentials_elsewhere == ()
     assert (await fleet.resume(client, journal)).counts[State.APPLIED] == len(operations)

@@ -105,7 +105,7 @@ class Job:
             ConfigurationError: the address is invalid.
         """
         place = place_of(address)
-        async with _controlling(place) as control:
+        async with controlling(place) as control:
             record = await control.job(place.only)
         if record is None:
             raise RunNotFoundError(f"there is no job at {place.name}")
@@ -134,7 +134,7 @@ class Job:
         Raises:
             JournalError: its database cannot be read now.
         """
-        async with _controlling(self._place) as control:
+        async with controlling(self._place) as control:
             return await self._status(control)
 
     async def wait(self, on_progress: Callable[[JobStatus], None] | None = None) -> JobStatus:
@@ -142,7 +142,7 @@ class Job:
 
         `on_progress` receives the status four times a second. Cancelling the wait changes nothing.
         """
-        async with _controlling(self._place) as control:
+        async with controlling(self._place) as control:
             while True:
                 status = await self._status(control)
                 if on_progress is not None:
@@ -153,7 +153,7 @@ class Job:
 
     async def stop(self, why: str = "the job was stopped") -> None:
         """Stop the job on all machines; operations in flight finish. Safe to repeat."""
-        async with _controlling(self._place) as control:
+        async with controlling(self._place) as control:
             await control.stop(self.name, why)
 
     async def resume(
@@ -183,7 +183,7 @@ class Job:
             "accept_candidates": options.accept_candidates,
             "accept_wave": accept_wave,
         }
-        async with _controlling(self._place) as control:
+        async with controlling(self._place) as control:
             await control.go_on(self.name, told, accept_wave=accept_wave)
 
     async def undo(
@@ -233,12 +233,7 @@ class Job:
         return await asyncio.to_thread(_report, self.address, status)
 
     async def _status(self, control: Control) -> JobStatus:
-        record = await control.job(self.name)
-        if record is None:
-            raise RunNotFoundError(f"there is no job {self.name!r} at {self._place.name}")
-        waves = await control.waves(self.name)
-        rows = await control.partitions(self.name)
-        return status_of(record, waves, rows)
+        return (await read_status(control, self._place, self.name))[0]
 
 
 async def distribute(
@@ -286,12 +281,27 @@ async def distribute(
 
 
 @contextlib.asynccontextmanager
-async def _controlling(place: Place) -> AsyncIterator[Control]:
+async def controlling(place: Place) -> AsyncIterator[Control]:
+    """Open the control of a place's jobs, and close it at the end."""
     control = await place.control()
     try:
         yield control
     finally:
         await control.close()
+
+
+async def read_status(control: Control, place: Place, job: str) -> tuple[JobStatus, Sequence[Row]]:
+    """Return the status of a job, and the rows of its partitions.
+
+    Raises:
+        RunNotFoundError: there is no such job.
+    """
+    record = await control.job(job)
+    if record is None:
+        raise RunNotFoundError(f"there is no job {job!r} at {place.name}")
+    waves = await control.waves(job)
+    rows = await control.partitions(job)
+    return status_of(record, waves, rows), rows
 
 
 def status_of(record: JobRecord, waves: Sequence[WaveCounts], rows: Sequence[Row]) -> JobStatus:

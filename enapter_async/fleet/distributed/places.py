@@ -1,6 +1,7 @@
 """The places for a job: a folder for one machine, or a database for many machines."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -10,9 +11,14 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.job_statements import Control
 from enapter_async.fleet.distributed.partition_lease import LEASE_S
 from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, partition_file
+from enapter_async.fleet.journal.merged import FolderStore, ReadPartition
 from enapter_async.fleet.journal.postgres.address import Address as PostgresAddress
 from enapter_async.fleet.journal.postgres.address import is_address
-from enapter_async.fleet.journal.postgres.jobs import PostgresJobs, partition_run
+from enapter_async.fleet.journal.postgres.jobs import (
+    JobOrRunStore,
+    PostgresJobs,
+    partition_run,
+)
 from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.limits.postgres import PostgresSlots
 from enapter_async.limits.shared import SharedLimiter
@@ -63,6 +69,10 @@ class Folder:
         """Return the name of a partition's journal."""
         return str(partition_file(self.path, no))
 
+    def partitions(self, job: str) -> AbstractContextManager[ReadPartition]:
+        """Let the journals of a job's partitions be read; blocking."""
+        return FolderStore(self.path).partitions()
+
     def job_address(self, job: str) -> str:
         """Return the name by which the whole job is read as one journal."""
         return str(self.path)
@@ -112,6 +122,11 @@ class Database:
     def partition(self, job: str, no: int) -> str:
         """Return the name of a partition's journal."""
         return self.job_address(partition_run(job, no))
+
+    def partitions(self, job: str) -> AbstractContextManager[ReadPartition]:
+        """Let the journals of a job's partitions be read; blocking."""
+        address = PostgresAddress.parse(self.job_address(job))
+        return JobOrRunStore(address).partitions()
 
     def job_address(self, job: str) -> str:
         """Return the name by which the whole job is read as one journal."""

@@ -41,12 +41,16 @@ _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
+ReadPartition = Callable[[int], AbstractContextManager[Journal]]
+"""Opens the journal of a partition by its number."""
+
+
 def merged(
     name: str,
     job: Row,
     parts: Sequence[Row],
     notes: Sequence[Row],
-    read: Callable[[int], AbstractContextManager[Journal]],
+    read: ReadPartition,
 ) -> Journal:
     """Return a journal of the whole job; `read` opens the journal of a partition."""
     scratch = open_scratch()
@@ -134,12 +138,13 @@ class FolderStore:
         [job] = self._rows("SELECT * FROM {p}job")
         parts = self._rows("SELECT * FROM {p}part ORDER BY no")
         notes = self._rows("SELECT * FROM {p}note ORDER BY at")
-        folder = self.folder
+        with self.partitions() as read:
+            return merged(self.name, job, parts, notes, read)
 
-        def read(no: int) -> AbstractContextManager[Journal]:
-            return contextlib.closing(SQLiteJournal.read(partition_file(folder, no)))
-
-        return merged(self.name, job, parts, notes, read)
+    @contextlib.contextmanager
+    def partitions(self) -> Iterator[ReadPartition]:
+        """Let the journals of partitions be read."""
+        yield lambda no: contextlib.closing(SQLiteJournal.read(partition_file(self.folder, no)))
 
     def request_stop(self, reason: str) -> None:
         """Ask all workers to start nothing more."""

@@ -174,12 +174,14 @@ class Journal:
     def last_seq(self) -> int:
         """Return the highest seq, or -1."""
         items = _part_of(self._dialect.item, self._dialect.item_only)
-        sql = f"SELECT coalesce(max(seq), -1), coalesce(min(seq), 0) FROM {items} AS items"
+        # Two queries in one: SQLite would read the whole table for both values at once.
+        last, first = (f"(SELECT {each}(seq) FROM {items} AS items)" for each in ("max", "min"))
+        sql = f"SELECT coalesce({last}, -1), coalesce({first}, 0)"
         with self._sound():
-            [(last, first)] = self._fetch(sql)
-            if first < 0 or last >= MOST_ITEMS:
-                raise ValueError(f"its items go from {first} to {last}")
-        return int(last)
+            [(highest, lowest)] = self._fetch(sql)
+            if lowest < 0 or highest >= MOST_ITEMS:
+                raise ValueError(f"its items go from {lowest} to {highest}")
+        return int(highest)
 
     def last_wave(self) -> int:
         """Return the highest number of a wave, counted from 0; -1 if there are no items."""
@@ -232,9 +234,12 @@ class Journal:
             yield from page
 
     @_checked
-    def notes(self) -> Iterator[Event]:
-        """Yield the events about the run, not about an item, in order."""
-        for page in self._pages(self._dialect.events(EVENT_COLUMNS, "seq IS NULL AND ")):
+    def notes(self, *, after: int = -1) -> Iterator[Event]:
+        """Yield the events about the run, not about an item, in order.
+
+        `after` is the id of an event.
+        """
+        for page in self._pages(self._dialect.events(EVENT_COLUMNS, "seq IS NULL AND "), after):
             yield from map(event_of, page)
 
     @_checked

@@ -1,6 +1,7 @@
 """Compute the state of each item in one pass over a journal's events, using one byte per item."""
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -62,13 +63,15 @@ class Replay:
     """The state of a run's items.
 
     `marks` holds a `Mark` for each seq, and `intents` the number of intents written for each item
-    that is not done. `last_event` holds the id of the last event of items that ended badly or were
-    explicitly held. `acknowledged` holds the items whose unknown outcome was acknowledged.
+    that is not done. `intended` holds the id of the intent of each item that has no outcome after
+    it. `last_event` holds the id of the last event of items that ended badly or were explicitly
+    held. `acknowledged` holds the items whose unknown outcome was acknowledged.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.marks = bytearray()
         self.intents: dict[int, int] = {}
+        self.intended: dict[int, int] = {}
         self.last_event: dict[int, int] = {}
         self.acknowledged: set[int] = set()
         self.sent = 0
@@ -102,8 +105,11 @@ class Replay:
         if mark is Mark.INTENDED:
             self.sent += 1
             self.intents[seq] = attempt or 1
+            self.intended[seq] = number
             self.acknowledged.discard(seq)
-        elif mark.done:
+            return
+        self.intended.pop(seq, None)
+        if mark.done:
             self.intents.pop(seq, None)
             self.last_event.pop(seq, None)
         else:
@@ -111,8 +117,8 @@ class Replay:
 
     def with_mark(self, *marks: Mark) -> tuple[int, ...]:
         """Return the items with one of these marks, in order."""
-        wanted = bytes(marks)
-        return tuple(seq for seq, mark in enumerate(self.marks) if mark in wanted)
+        wanted = re.compile(b"[%b]" % re.escape(bytes(marks)))
+        return tuple(found.start() for found in wanted.finditer(self.marks))
 
     def counts(self) -> dict[State, int]:
         """Count the items by state, as a report does; items not started count as held."""

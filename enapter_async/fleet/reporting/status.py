@@ -10,22 +10,25 @@ from typing import Final, Self
 import attrs
 
 from enapter_async.fleet.credentials import count_in
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import (
-    INTENT,
     WAVE_BEGUN,
     WAVE_NOT_PASSED,
     WAVE_PASSED,
+    Event,
 )
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE, pace_in
 from enapter_async.fleet.reading import FINDABLE
+from enapter_async.fleet.reporting.troubles import Trouble, latest_troubles
 from enapter_async.limits.pace import Pace
 from enapter_async.operation import Repeat
 
+_CREATED: Final = "created_ms"
 _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
 
 
@@ -68,64 +71,13 @@ class RunStatus:
     pace: Pace | None = None
 
     @classmethod
-    def read(cls, journal: str | os.PathLike[str]) -> Self:
+    def read(cls, journal: str | os.PathLike[str]) -> "RunStatus":
         """Read the status of a journal's run, even while it is in progress, without changing it.
 
         Raises:
             RunRefusedError: the file is not a journal, has a different version, or is damaged.
         """
-        store = store_of(journal)
-        with contextlib.closing(store.read()) as opened:
-            # Checked first, so a run that ends during this read is reported as still running.
-            running = store.is_held()
-            replay = Replay(opened)
-            begun, waves, pace = _notes(opened)
-            flying = _in_flight(opened, begun) if running else frozenset[int]()
-            counts = replay.counts()
-            counts[State.UNKNOWN] -= len(flying)
-            unknown = [
-                seq
-                for seq in replay.with_mark(Mark.INTENDED, Mark.UNKNOWN)
-                if seq not in flying and seq not in replay.acknowledged
-            ]
-            once = {seq for seq in unknown if _is_once(opened, seq)}
-            searchable = sum(_is_searchable(opened, seq) for seq in once)
-            refused = [number for number, kind in waves.items() if kind == WAVE_NOT_PASSED]
-            blocking = [*replay.with_mark(Mark.FAILED), *unknown] if counts[State.HELD] else []
-            open_waves = {number for number, kind in waves.items() if kind != WAVE_PASSED}
-            stuck = bool(refused) or any(_wave_of(opened, seq) in open_waves for seq in blocking)
-            waiting = again = 0
-            if running:
-                untouched = replay.with_mark(Mark.UNTOUCHED)
-                waiting = sum(seq not in replay.last_event for seq in untouched)
-                counts[State.HELD] -= waiting
-                # Interrupted in an earlier session; the current session sends them again.
-                cut_off = set(replay.with_mark(Mark.INTENDED)) - flying - replay.acknowledged
-                again = len(cut_off - once)
-                counts[State.UNKNOWN] -= again
-            facts = opened.facts()
-            last_wave = opened.last_wave() + 1 if "count" in facts else 0
-        files = credentials_here(facts)
-        return cls(
-            facts=facts,
-            counts=counts,
-            running=running,
-            in_flight=len(flying),
-            waiting=waiting + again,
-            repeatable=len(unknown) - len(once) - again,
-            open_ends=len(once),
-            searchable=searchable,
-            acknowledged=len(replay.acknowledged),
-            intents=replay.sent,
-            wave=max(waves, default=0),
-            waves=last_wave,
-            wave_not_passed=max(refused, default=None),
-            stuck=stuck,
-            credentials=next(iter(files), None),
-            credentials_elsewhere=credentials_elsewhere(facts),
-            kept=sum(count_in(Path(path)) for path in files),
-            pace=pace if running else None,
-        )
+        return StatusReader(journal).read()
 
     @property
     def total(self) -> int:
@@ -192,48 +144,155 @@ def status(journal: str | os.PathLike[str]) -> RunStatus:
 
 def created_at(facts: Mapping[str, str]) -> str | None:
     """Return when a run was started, in UTC (RFC 3339), from the facts of its journal."""
-    created = facts.get("created_ms")
+    created = facts.get(_CREATED)
     if created is None:
         return None
     return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _notes(journal: Journal) -> tuple[int, dict[int, str], Pace | None]:
-    """Return the last session's first event, each wave's last note, and the session's pace."""
-    begun, waves, pace = -1, dict[int, str](), None
-    for event in journal.notes():
+class StatusReader:
+    """Reads one run's status again and again: its whole journal once, then only what was added.
+
+    A few bytes are kept for each operation. For one thread at a time.
+    """
+
+    def __init__(self, journal: str | os.PathLike[str]) -> None:
+        self._store = store_of(journal)
+        self._known: _Known | None = None
+
+    def read(self) -> RunStatus:
+        """Read the status of the run, even while it is in progress, without changing it.
+
+        Raises:
+            RunRefusedError: the file is not a journal, has a different version, or is damaged.
+        """
+        return self.read_with_troubles(0)[0]
+
+    def read_with_troubles(self, most: int) -> tuple[RunStatus, tuple[Trouble, ...]]:
+        """Read the status, and the latest operations that were not done, latest first."""
+        with contextlib.closing(self._store.read()) as opened:
+            # Checked first, so a run that ends during this read is reported as still running.
+            running = self._store.is_held()
+            known = self._read_on(opened)
+            status = known.status(opened, running=running)
+            return status, latest_troubles(opened, known.replay, most)
+
+    def _read_on(self, journal: Journal) -> "_Known":
+        facts = journal.facts()
+        if self._known is None or self._known.facts.get(_CREATED) != facts.get(_CREATED):
+            self._known = _Known(journal)  # another run was started at this place
+        self._known.read_on(journal, facts)
+        return self._known
+
+
+class _Known:
+    """What was read of a run so far."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.facts: Mapping[str, str] = {}
+        self.replay = Replay(journal)
+        self._notes_to = -1
+        self._begun = -1
+        self._waves: dict[int, str] = {}
+        self._pace: Pace | None = None
+        self._number_of_waves: int | None = None
+        self._items: dict[int, _Item] = {}
+        self._kept: dict[str, tuple[int, int]] = {}
+
+    def read_on(self, journal: Journal, facts: Mapping[str, str]) -> None:
+        """Read what was added."""
+        self.facts = facts
+        written = journal.last_event()
+        self.replay.read_on(journal)
+        for event in journal.notes(after=self._notes_to):
+            self._take(event)
+        # A note may be newer than the last event was.
+        self._notes_to = max(self._notes_to, written)
+        if self._number_of_waves is None and "count" in facts:
+            self._number_of_waves = journal.last_wave() + 1
+
+    def _take(self, event: Event) -> None:
+        self._notes_to = event.id
         if event.kind == "begin":
-            begun, pace = event.id, None
+            self._begun, self._pace = event.id, None
         elif event.kind == PACE:
-            pace = pace_in(event.details)
+            self._pace = pace_in(event.details)
         number = event.details.get("wave")
         if event.kind in _WAVES and isinstance(number, int):
-            waves[number] = event.kind
-    return begun, waves, pace
+            self._waves[number] = event.kind
+
+    def status(self, journal: Journal, *, running: bool) -> RunStatus:
+        """Return the status of the run; of the journal, only single items are read."""
+        replay = self.replay
+        # What the active session is about to send, or has sent.
+        flying = {seq for seq, at in replay.intended.items() if at > self._begun and running}
+        counts = replay.counts()
+        counts[State.UNKNOWN] -= len(flying)
+        cut_off = replay.intended.keys() - flying - replay.acknowledged
+        unknown = {*cut_off, *replay.with_mark(Mark.UNKNOWN)} - replay.acknowledged
+        once = {seq for seq in unknown if self._item(journal, seq).once}
+        refused = [number for number, kind in self._waves.items() if kind == WAVE_NOT_PASSED]
+        open_waves = {number for number, kind in self._waves.items() if kind != WAVE_PASSED}
+        may_block = counts[State.HELD] and open_waves
+        blocking = [*replay.with_mark(Mark.FAILED), *unknown] if may_block else []
+        waiting = again = 0
+        if running:
+            held = sum(replay.marks[seq] == Mark.UNTOUCHED for seq in replay.last_event)
+            waiting = counts[State.HELD] - held
+            counts[State.HELD] = held
+            # Interrupted in an earlier session; the current session sends them again.
+            again = len(cut_off - once)
+            counts[State.UNKNOWN] -= again
+        files = credentials_here(self.facts)
+        return RunStatus(
+            facts=self.facts,
+            counts=counts,
+            running=running,
+            in_flight=len(flying),
+            waiting=waiting + again,
+            repeatable=len(unknown) - len(once) - again,
+            open_ends=len(once),
+            searchable=sum(self._item(journal, seq).searchable for seq in once),
+            acknowledged=len(replay.acknowledged),
+            intents=replay.sent,
+            wave=max(self._waves, default=0),
+            waves=self._number_of_waves or 0,
+            wave_not_passed=max(refused, default=None),
+            stuck=bool(refused)
+            or any(self._item(journal, seq).wave in open_waves for seq in blocking),
+            credentials=next(iter(files), None),
+            credentials_elsewhere=credentials_elsewhere(self.facts),
+            kept=sum(map(self._kept_in, files)),
+            pace=self._pace if running else None,
+        )
+
+    def _item(self, journal: Journal, seq: int) -> "_Item":
+        if seq not in self._items:
+            self._items[seq] = _Item.of(journal.item(seq))
+        return self._items[seq]
+
+    def _kept_in(self, path: str) -> int:
+        known, after = self._kept.get(path, (0, 0))
+        number, after = count_in(Path(path), after)
+        self._kept[path] = known + number, after
+        return known + number
 
 
-def _in_flight(journal: Journal, begun: int) -> frozenset[int]:
-    """Return the items that the active session is about to send, or has sent."""
-    flying: set[int] = set()
-    for _, seq, kind, _ in journal.marks(after=begun):
-        if kind == INTENT:
-            flying.add(seq)
-        else:
-            flying.discard(seq)
-    return frozenset(flying)
+@attrs.frozen(kw_only=True)
+class _Item:
+    """What a status needs to know of an item that was not done; `wave` counts from 1."""
 
+    once: bool = False
+    searchable: bool = False
+    wave: int = 0
 
-def _wave_of(journal: Journal, seq: int) -> int | None:
-    """Return the number of an item's wave, counted from 1 as in the journal's notes."""
-    item = journal.item(seq)
-    return None if item is None else item.wave + 1
-
-
-def _is_once(journal: Journal, seq: int) -> bool:
-    item = journal.item(seq)
-    return item is not None and item.operation.repeat is Repeat.ONCE
-
-
-def _is_searchable(journal: Journal, seq: int) -> bool:
-    item = journal.item(seq)
-    return item is not None and item.operation.settles in FINDABLE
+    @classmethod
+    def of(cls, item: WorkItem | None) -> Self:
+        if item is None:
+            return cls()
+        operation = item.operation
+        return cls(
+            once=operation.repeat is Repeat.ONCE,
+            searchable=operation.settles in FINDABLE,
+            wave=item.wave + 1,
+        )

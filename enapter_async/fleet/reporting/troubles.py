@@ -22,9 +22,8 @@ class Trouble:
     at_ms: int
 
 
-def latest_troubles(journal: Journal, most: int) -> tuple[Trouble, ...]:
+def latest_troubles(journal: Journal, replay: Replay, most: int) -> tuple[Trouble, ...]:
     """Return the latest operations that were not done, latest first."""
-    replay = Replay(journal)
     bad = (seq for seq in replay.with_mark(*_BAD) if seq in replay.last_event)
     found = []
     for seq in heapq.nlargest(most, bad, key=replay.last_event.__getitem__):
@@ -37,7 +36,10 @@ def latest_troubles(journal: Journal, most: int) -> tuple[Trouble, ...]:
 
 def sampled_targets(journal: Journal, most: int) -> tuple[Target, ...]:
     """Return the targets of items that are evenly spread over a run, each once."""
-    last = journal.last_seq()
-    chosen = range(0, last + 1, max(1, -(-(last + 1) // most)))
-    items = (journal.item(seq) for seq in chosen)
+    items = (journal.item(seq) for seq in evenly_spread(journal.last_seq() + 1, most))
     return tuple(dict.fromkeys(each.operation.target() for each in items if each is not None))
+
+
+def evenly_spread(number: int, most: int) -> range:
+    """Return at most `most` of the first `number` whole numbers."""
+    return range(0, number if most else 0, max(1, -(-number // max(most, 1))))

@@ -27,7 +27,7 @@ FILES: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_plan_once.py",
         ),
         "a run at work is told as unknown": Break(
-            "fleet.reporting.status:RunStatus.read",
+            "fleet.reporting.status:_Known.status",
             "counts[State.UNKNOWN] -= len(flying)",
             "pass",
             by="cli/test_ways_on.py",

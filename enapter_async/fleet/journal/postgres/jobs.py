@@ -10,7 +10,7 @@ import attrs
 
 from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.journal.job_database import STOP, Row, named_values
-from enapter_async.fleet.journal.merged import merged
+from enapter_async.fleet.journal.merged import ReadPartition, merged
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
     bounded,
@@ -155,6 +155,12 @@ class JobOrRunStore(PostgresStore):
                 raise
         parts = self._job("SELECT * FROM {p}part WHERE job = :job ORDER BY no")
         notes = self._job("SELECT * FROM {p}note WHERE job = :job ORDER BY at")
+        with self.partitions() as read:
+            return merged(self.name, job[0], parts, notes, read)
+
+    @contextlib.contextmanager
+    def partitions(self) -> Iterator[ReadPartition]:
+        """Let the journals of the job's partitions be read."""
         # One connection for all of them: opening one takes longer than reading a partition.
         with contextlib.closing(connect(self.address)) as connection:
 
@@ -163,7 +169,7 @@ class JobOrRunStore(PostgresStore):
                 run = partition_run(self.address.run, no)
                 yield PostgresJournal.over(connection, attrs.evolve(self.address, run=run))
 
-            return merged(self.name, job[0], parts, notes, read)
+            yield read
 
     def request_stop(self, reason: str) -> None:
         """Ask the sessions of the run or the job to start nothing more. Blocking."""
