@@ -28,10 +28,13 @@ from enapter_async.concealment import Secret
 from enapter_async.diagnosis.findings import (
     Finding,
     Health,
+    failed,
     judge_clock,
     judge_refusal,
     judge_roles,
+    ok,
     skipped,
+    warning,
 )
 from enapter_async.diagnosis.network import (
     Surroundings,
@@ -122,16 +125,14 @@ async def look_at_versions() -> Finding:
     async with aiohttp.ClientSession() as session:
         missing = probe(session)
     if missing:
-        return Finding(
-            check="versions",
-            health=Health.WARNING,
-            said=f"aiohttp {aiohttp.__version__} is not supported directly by this release "
-            f"({missing}): calls go through ClientSession.request, slower and less exact",
-            advice="Upgrade enapter-async, or install the version of aiohttp that it requires.",
-            facts=facts,
+        said = (
+            f"aiohttp {aiohttp.__version__} is not supported directly by this release "
+            f"({missing}): calls go through ClientSession.request, slower and less exact"
         )
+        advice = "Upgrade enapter-async, or install the version of aiohttp that it requires."
+        return warning("versions", said, advice, facts)
     said = f"enapter-async {__version__} with aiohttp {aiohttp.__version__}, direct transport"
-    return Finding(check="versions", health=Health.OK, said=said, facts=facts)
+    return ok("versions", said, facts)
 
 
 async def _ask(
@@ -139,12 +140,8 @@ async def _ask(
 ) -> AsyncIterator[Finding]:
     """Read one device, then a page of devices; then compare the clocks."""
     if connection.token is None:
-        yield Finding(
-            check="token",
-            health=Health.FAILED,
-            said="there is no token",
-            advice="Set ENAPTER_HTTP_API_TOKEN, use --token-file, or set a token in a profile.",
-        )
+        advice = "Set ENAPTER_HTTP_API_TOKEN, use --token-file, or set a token in a profile."
+        yield failed("token", "there is no token", advice)
         yield skipped("role", "not tried without a token")
     else:
         async with client:
@@ -155,13 +152,8 @@ async def _ask(
                 yield finding
                 yield skipped("role", f"not tried, because the check of {finding.check} failed")
             else:
-                said = "the token is accepted"
-                yield Finding(
-                    check="token",
-                    health=Health.OK,
-                    said=said,
-                    facts={"token from": connection.token.source},
-                )
+                facts = {"token from": connection.token.source}
+                yield ok("token", "the token is accepted", facts)
                 try:
                     yield judge_roles(await client.execute(ListDevices(limit=LARGEST_PAGE)))
                 except EnapterError as error:
@@ -234,11 +226,6 @@ def _settings(
     trouble += list(dict.fromkeys(told))
     said = f"the API is at {plain(connection.base_url.value)}"
     if not trouble:
-        return Finding(check="configuration", health=Health.OK, said=said, facts=facts)
-    return Finding(
-        check="configuration",
-        health=Health.WARNING,
-        said=plain("; ".join(trouble)),
-        advice="Each setting is listed with its source; check that both are intended.",
-        facts=facts,
-    )
+        return ok("configuration", said, facts)
+    advice = "Each setting is listed with its source; check that both are intended."
+    return warning("configuration", plain("; ".join(trouble)), advice, facts)

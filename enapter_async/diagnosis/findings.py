@@ -29,6 +29,7 @@ CLOCK_SECONDS: Final = 30.0
 """A larger difference between the clocks causes a warning."""
 
 _DAY: Final = 86400.0
+_NO_FACTS: Final[Mapping[str, str]] = {}
 _FROM_OWNER_UP: Final = frozenset(AccessRole.known()[AccessRole.known().index(AccessRole.OWNER) :])
 # OpenSSL's verification codes (X509_V_ERR_*), each with its meaning and advice.
 _REFUSED: Final[Mapping[int, tuple[str, str]]] = {
@@ -100,10 +101,8 @@ def judge_certificate(
         said = f"{what} is accepted, and expires in {int(days)} days, on {until}"
         advice = "Renew it in time: it stops working on that day."
     else:
-        return Finding(
-            check="tls", health=Health.OK, said=f"{what} is accepted, until {until}", facts=facts
-        )
-    return Finding(check="tls", health=Health.WARNING, said=said, advice=advice, facts=facts)
+        return ok("tls", f"{what} is accepted, until {until}", facts)
+    return warning("tls", said, advice, facts)
 
 
 def judge_tunnel(status: int, line: str, host: str) -> Finding:
@@ -118,7 +117,7 @@ def judge_tunnel(status: int, line: str, host: str) -> Finding:
         advice = (
             "The proxy may not allow that host: ask its operator, or check the proxy's address."
         )
-    return _failed("tls", f"the proxy did not connect to {host}: {line}", advice)
+    return failed("tls", f"the proxy did not connect to {host}: {line}", advice)
 
 
 def judge_handshake(
@@ -137,19 +136,19 @@ def judge_handshake(
             advice += " The documentation's page on gateways shows how."
         if names:
             said += f"; it is for {', '.join(names)}"
-        return _failed("tls", f"the server's certificate {said}", advice)
+        return failed("tls", f"the server's certificate {said}", advice)
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return _failed(
+        return failed(
             "tls",
             "the server there does not speak TLS",
             "Check base_url's port, and whether base_url should start with http://.",
         )
     if isinstance(error, TimeoutError):
-        return _failed(
+        return failed(
             "tls", "no TLS handshake in time", "A firewall or proxy on the way may block it."
         )
     reason = getattr(error, "reason", None) or type(error).__name__
-    return _failed(
+    return failed(
         "tls",
         f"no TLS connection could be established ({plain(reason)})",
         "The server must offer TLS 1.2 or newer.",
@@ -159,23 +158,16 @@ def judge_handshake(
 def judge_clock(server: float | None, before: float, after: float) -> Finding:
     """Compare the server's `Date` with the local times just before and after, all Unix times."""
     if server is None:
-        return Finding(
-            check="clock", health=Health.SKIPPED, said="the server does not report its time"
-        )
+        return skipped("clock", "the server does not report its time")
     # A Date has no fractions of a second, so it stands for the whole second that starts then.
     ahead = max(before - (server + 1), 0.0) or min(after - server, 0.0)
     facts = {"difference_seconds": f"{ahead:+.0f}"}
     if abs(ahead) <= CLOCK_SECONDS:
-        said = "this machine's clock agrees with the server's"
-        return Finding(check="clock", health=Health.OK, said=said, facts=facts)
+        return ok("clock", "this machine's clock agrees with the server's", facts)
     where = "ahead of" if ahead > 0 else "behind"
-    return Finding(
-        check="clock",
-        health=Health.WARNING,
-        said=f"this machine's clock is {abs(ahead):.0f} s {where} the server's",
-        advice="Set it by NTP: certificates are checked against it, and runs are dated by it.",
-        facts=facts,
-    )
+    said = f"this machine's clock is {abs(ahead):.0f} s {where} the server's"
+    advice = "Set it by NTP: certificates are checked against it, and runs are dated by it."
+    return warning("clock", said, advice, facts)
 
 
 def judge_roles(devices: Sequence[Device]) -> Finding:
@@ -184,27 +176,18 @@ def judge_roles(devices: Sequence[Device]) -> Finding:
     Source: API page, "Update Device" and "Delete Device": the role OWNER.
     """
     if not devices:
-        return Finding(
-            check="role",
-            health=Health.WARNING,
-            said="the token is accepted, but shows no device",
-            advice="Give its user a role on a site with devices, or check base_url and user.",
-        )
+        said = "the token is accepted, but shows no device"
+        advice = "Give its user a role on a site with devices, or check base_url and user."
+        return warning("role", said, advice)
     counted = Counter(plain(device.authorized_role or "unknown") for device in devices)
     facts = {role: f"{number} of {len(devices)} devices" for role, number in counted.items()}
     able = sum(device.authorized_role in _FROM_OWNER_UP for device in devices)
     some = "all devices checked" if len(devices) > 1 else "the device checked"
     if able == len(devices):
-        said = f"writes would be allowed on {some}"
-        return Finding(check="role", health=Health.OK, said=said, facts=facts)
-    return Finding(
-        check="role",
-        health=Health.WARNING,
-        said=f"updates and deletions would be refused on {len(devices) - able} of {len(devices)} "
-        f"devices checked",
-        advice="They need the role OWNER; reading works without it.",
-        facts=facts,
-    )
+        return ok("role", f"writes would be allowed on {some}", facts)
+    refused = f"{len(devices) - able} of {len(devices)} devices checked"
+    said = f"updates and deletions would be refused on {refused}"
+    return warning("role", said, "They need the role OWNER; reading works without it.", facts)
 
 
 def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
@@ -223,7 +206,7 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
             )
         case RateLimitedError():
             advice = "The token is valid, but it made too many calls; wait and try again."
-            return Finding(check="token", health=Health.WARNING, said=said, advice=advice)
+            return warning("token", said, advice)
         case RedirectError():
             advice = "Redirects are never followed: set base_url to the redirect's target."
         case ServerError():
@@ -241,7 +224,7 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
             advice = "The server is too slow, or something on the way delays the response."
         case _:
             advice = "The connection was lost; a proxy or firewall on the way may have closed it."
-    return _failed("token", said, advice)
+    return failed("token", said, advice)
 
 
 def worst(findings: Iterable[Finding]) -> Health:
@@ -252,22 +235,33 @@ def worst(findings: Iterable[Finding]) -> Health:
 
 def summary(findings: Sequence[Finding]) -> str:
     """Summarize the findings on one line, naming the checks that failed or warned."""
-    failed, warned = (
+    failures, warnings = (
         ", ".join(each.check for each in findings if each.health is health)
         for health in (Health.FAILED, Health.WARNING)
     )
-    if failed:
-        return f"failed: {failed}; each line after -> says how to fix it"
-    return f"nothing failed; warnings: {warned}" if warned else "nothing failed"
+    if failures:
+        return f"failed: {failures}; each line after -> says how to fix it"
+    return f"nothing failed; warnings: {warnings}" if warnings else "nothing failed"
+
+
+def ok(check: str, said: str, facts: Mapping[str, str] = _NO_FACTS) -> Finding:
+    """Return the finding for a check that found nothing wrong."""
+    return Finding(check=check, health=Health.OK, said=said, facts=facts)
+
+
+def warning(check: str, said: str, advice: str, facts: Mapping[str, str] = _NO_FACTS) -> Finding:
+    """Return the finding for a check after which calls work, but not as they should."""
+    return Finding(check=check, health=Health.WARNING, said=said, advice=advice, facts=facts)
+
+
+def failed(check: str, said: str, advice: str, facts: Mapping[str, str] = _NO_FACTS) -> Finding:
+    """Return the finding for a check that failed."""
+    return Finding(check=check, health=Health.FAILED, said=said, advice=advice, facts=facts)
 
 
 def skipped(check: str, said: str) -> Finding:
     """Return the finding for a check that was not run."""
     return Finding(check=check, health=Health.SKIPPED, said=said)
-
-
-def _failed(check: str, said: str, advice: str) -> Finding:
-    return Finding(check=check, health=Health.FAILED, said=said, advice=advice)
 
 
 def _name(pairs: Iterable[Iterable[tuple[str, str]]]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from enapter_async.clock import Clock
-from enapter_async.diagnosis.findings import Finding, Health
+from enapter_async.diagnosis.findings import Finding, failed, ok, warning
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import bounded, connect, driver, told
@@ -16,7 +16,6 @@ OLDEST: Final = 130_000
 CLOCK_SECONDS: Final = 2.0
 """A larger difference between the clocks causes a warning."""
 
-_ok: Final = Health.OK
 _PREPARE: Final = (
     "Run `enapter-async fleet journal prepare ADDRESS` as a user who may create tables."
 )
@@ -30,14 +29,14 @@ def examine_journals(address: str, *, clock: Clock = Clock()) -> Iterator[Findin
     try:
         connection = connect(Address.parse(address, with_run=False))
     except ConfigurationError as error:
-        yield _failed("address", str(error), "Correct the address: the remaining checks need it.")
+        yield failed("address", str(error), "Correct the address: the remaining checks need it.")
         return
     except EnapterError as error:
         advice = (
             "Check host, port and password, and whether the server accepts connections from "
             "this machine."
         )
-        yield _failed("connection", str(error), advice)
+        yield failed("connection", str(error), advice)
         return
     psycopg = driver()
     with contextlib.closing(connection):
@@ -47,15 +46,7 @@ def examine_journals(address: str, *, clock: Clock = Clock()) -> Iterator[Findin
                     yield check(connection)
             except psycopg.Error as error:
                 name = check.__name__.strip("_")
-                yield _failed(name, f"it could not be checked: {told(error)}", "")
-
-
-def _failed(check: str, said: str, advice: str) -> Finding:
-    return Finding(check=check, health=Health.FAILED, said=said, advice=advice)
-
-
-def _warning(check: str, said: str, advice: str) -> Finding:
-    return Finding(check=check, health=Health.WARNING, said=said, advice=advice)
+                yield failed(name, f"it could not be checked: {told(error)}", "")
 
 
 def _one(connection: Any, sql: str, *values: Any) -> Any:
@@ -70,13 +61,13 @@ def _server(connection: Any) -> Finding:
     version = connection.info.server_version
     name = f"PostgreSQL {version // 10_000}.{version % 10_000}"
     if version < OLDEST:
-        return _failed("server", f"{name} is too old", "Use PostgreSQL 13 or newer.")
+        return failed("server", f"{name} is too old", "Use PostgreSQL 13 or newer.")
     if _one(connection, "SELECT pg_is_in_recovery()")[0]:
         advice = (
             "Use the primary's address, or list all hosts with target_session_attrs=read-write."
         )
-        return _failed("server", f"{name} is a read-only replica", advice)
-    return Finding(check="server", health=_ok, said=f"{name} accepts writes")
+        return failed("server", f"{name} is a read-only replica", advice)
+    return ok("server", f"{name} accepts writes")
 
 
 def _pooling(connection: Any) -> Finding:
@@ -85,17 +76,17 @@ def _pooling(connection: Any) -> Finding:
         first, second = (_one(connection, "SELECT pg_backend_pid()")[0] for _ in range(2))
     if first != second:
         advice = "Set pool_mode to transaction or session for this database."
-        return _failed("pooling", "a pooler divides transactions among connections", advice)
+        return failed("pooling", "a pooler divides transactions among connections", advice)
     how = "directly" if told_of == first else "through a pooler that keeps transactions whole"
-    return Finding(check="pooling", health=_ok, said=f"connected {how}")
+    return ok("pooling", f"connected {how}")
 
 
 def _tables(connection: Any) -> Finding:
     try:
         check_version(connection, "the database")
     except ConfigurationError as error:
-        return _failed("tables", str(error), _PREPARE)
-    return Finding(check="tables", health=_ok, said=f"the schema {SCHEMA} fits this release")
+        return failed("tables", str(error), _PREPARE)
+    return ok("tables", f"the schema {SCHEMA} fits this release")
 
 
 def _rights(connection: Any) -> Finding:
@@ -112,16 +103,16 @@ def _rights(connection: Any) -> Finding:
     user = _one(connection, "SELECT current_user")[0]
     if missing:
         advice = f"GRANT them to {user}, with USAGE on the schema {SCHEMA}."
-        return _failed("rights", f"{user} lacks {', '.join(missing)}", advice)
-    return Finding(check="rights", health=_ok, said=f"{user} has all rights that sessions need")
+        return failed("rights", f"{user} lacks {', '.join(missing)}", advice)
+    return ok("rights", f"{user} has all rights that sessions need")
 
 
 def _durability(connection: Any) -> Finding:
     if _shown(connection, "fsync") == "off":
         said = "fsync is off: a power loss of the server may lose the last intents"
-        return _warning("durability", said, "Set fsync = on.")
+        return warning("durability", said, "Set fsync = on.")
     said = "an intent is on the server's disk before its request is sent"
-    return Finding(check="durability", health=_ok, said=said)
+    return ok("durability", said)
 
 
 def _failover(connection: Any) -> Finding:
@@ -137,17 +128,17 @@ def _failover(connection: Any) -> Finding:
     if not names:
         said = f"synchronous replication is off ({replicas} replicas are connected): {lost}"
         advice = "Set synchronous_standby_names if a replica may ever take over."
-        return _warning("failover", said, advice)
+        return warning("failover", said, advice)
     if level not in ("on", "remote_apply"):
         said = f"synchronous_commit is {level}, which waits for no replica's disk: {lost}"
-        return _warning("failover", said, "Set synchronous_commit = on.")
+        return warning("failover", said, "Set synchronous_commit = on.")
     if not synchronous:
         said = "no synchronous replica is connected, so no commit finishes"
-        return _warning(
+        return warning(
             "failover", said, f"Start a replica from {names!r}, or clear synchronous_standby_names."
         )
     said = f"each intent is also on a replica's disk ({synchronous} synchronous)"
-    return Finding(check="failover", health=_ok, said=said)
+    return ok("failover", said)
 
 
 def _clock(clock: Clock) -> Callable[[Any], Finding]:
@@ -158,7 +149,7 @@ def _clock(clock: Clock) -> Callable[[Any], Finding]:
         if abs(apart) > CLOCK_SECONDS:
             said = f"the server's clock is {apart:+.1f} s from this machine's"
             advice = "Reports show this machine's times; leases and limits use the server's."
-            return _warning("clocks", said, advice)
-        return Finding(check="clocks", health=_ok, said="the clocks agree")
+            return warning("clocks", said, advice)
+        return ok("clocks", "the clocks agree")
 
     return clocks

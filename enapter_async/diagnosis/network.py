@@ -21,11 +21,13 @@ from enapter_async._http.security import verification
 from enapter_async.clock import Clock
 from enapter_async.diagnosis.findings import (
     Finding,
-    Health,
+    failed,
     judge_certificate,
     judge_handshake,
     judge_tunnel,
+    ok,
     skipped,
+    warning,
     worst,
 )
 from enapter_async.profiles.connection import Connection
@@ -91,12 +93,12 @@ async def look_up(way: Way, around: Surroundings) -> tuple[Finding, list[str]]:
         reason = getattr(error, "strerror", None) or type(error).__name__
         if not isinstance(error, TimeoutError):
             said = f"the name {host} cannot be resolved: {plain(reason)}"
-        return Finding(check="name", health=Health.FAILED, said=said, advice=advice), []
+        return failed("name", said, advice), []
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     said = host if addresses == [host] else f"{host} is {', '.join(addresses)}"
     if way.proxy is not None:
         said += f"; this proxy resolves {way.base_url.host}"
-    return Finding(check="name", health=Health.OK, said=said), addresses
+    return ok("name", said), addresses
 
 
 async def connect(addresses: list[str], way: Way, around: Surroundings) -> Finding:
@@ -111,28 +113,18 @@ async def connect(addresses: list[str], way: Way, around: Surroundings) -> Findi
     reached = results.count("")
     if reached == len(results):
         said = f"connected to port {port}" + (" of the proxy" if way.proxy is not None else "")
-        return Finding(check="connection", health=Health.OK, said=said, facts=facts)
+        return ok("connection", said, facts)
     if reached:
-        return Finding(
-            check="connection",
-            health=Health.WARNING,
-            said=f"port {port} answers at {reached} of {len(results)} addresses",
-            advice="Calls work, but may start late; check the route to the other addresses "
-            "(IPv6?).",
-            facts=facts,
-        )
+        said = f"port {port} answers at {reached} of {len(results)} addresses"
+        advice = "Calls work, but may start late; check the route to the other addresses (IPv6?)."
+        return warning("connection", said, advice, facts)
     if way.proxy is not None:
         advice = "Check the proxy's port, whether the proxy runs, and firewalls on the way."
     else:
         advice = "Check base_url's port, whether the server runs, and firewalls on the way."
         advice = " ".join(filter(None, (advice, _unused_proxy(way, around))))
-    return Finding(
-        check="connection",
-        health=Health.FAILED,
-        said=f"port {port} of {host} cannot be reached: {results[0]}",
-        advice=advice,
-        facts=facts,
-    )
+    said = f"port {port} of {host} cannot be reached: {results[0]}"
+    return failed("connection", said, advice, facts)
 
 
 async def secure(
