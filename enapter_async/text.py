@@ -1,7 +1,8 @@
-"""Text that a server sent, made safe for a terminal."""
+"""Text that a server sent, made safe for a terminal; and times as text."""
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any, Final
 
 # Whole escape sequences first, so no "[31m" remains; then every control character (C0, DEL, C1) and
@@ -44,6 +45,14 @@ def counted(number: int, noun: str) -> str:
 def shortened(text: str, length: int) -> str:
     """Return a text of at most `length` characters; an ellipsis replaces the omitted part."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def rfc3339(time: datetime | float, timespec: str = "auto") -> str:
+    """Return an aware time, or seconds since 1970, as RFC 3339 text in UTC, ending in Z."""
+    moment = (
+        time.astimezone(UTC) if isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
+    )
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def plain_lines(value: Any) -> str:

@@ -14,7 +14,7 @@ from enapter_async.cli.rows import json_line
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
 from enapter_async.models.logs import Gap, LogRecord
-from enapter_async.text import plain
+from enapter_async.text import plain, rfc3339
 
 stop_after = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many items.")
 """The option of a command that follows a stream; it receives `limit`."""
@@ -54,9 +54,7 @@ def line_of_log(log: LogRecord) -> str:
 
 def shown_time(moment: datetime | None) -> str:
     """Return a time to the second, or "" if it is unknown."""
-    if moment is None:
-        return ""
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return "" if moment is None else rfc3339(moment, "seconds")
 
 
 def gap_text(gap: Gap) -> str:

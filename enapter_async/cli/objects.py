@@ -36,7 +36,7 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.operation import Operation
-from enapter_async.text import plain, plain_lines
+from enapter_async.text import plain, plain_lines, rfc3339
 
 T = TypeVar("T")
 
@@ -308,7 +308,7 @@ def _show_changes(before: dict[str, Any], now: dict[str, Any], settings: Setting
     if settings.as_json:
         click.echo(json_line(now))
         return
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    at = rfc3339(time.time(), "seconds")
     for field in {**before, **now}:
         old, new = before.get(field), now.get(field)
         if old != new:

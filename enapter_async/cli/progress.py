@@ -34,7 +34,7 @@ from enapter_async.fleet.outcomes import (
 from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.waits import Wait, minutes
 from enapter_async.hooks import AttemptFailed, Event
-from enapter_async.text import counted, plain
+from enapter_async.text import counted, plain, rfc3339
 
 _PLAIN_STEPS: Final = 10
 _NARROW: Final = 70
@@ -237,7 +237,7 @@ def _log(line: str) -> None:
 
 def with_time(line: str) -> str:
     """Return a line of a log with the time before it."""
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
+    return f"{rfc3339(time.time(), 'seconds')} {line}"
 
 
 def event_text(event: RunEvent) -> str:

@@ -22,7 +22,7 @@ from enapter_async.models.telemetry import (
     TimeseriesColumn,
     Value,
 )
-from enapter_async.text import plain
+from enapter_async.text import plain, rfc3339
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _AGGREGATIONS = [str(each).lower() for each in Aggregation.known()]
@@ -163,7 +163,7 @@ def timeseries(
             if not settings.as_json:
                 writer.writerow(["timestamp", *names])
             async for timestamp, values in table:
-                time = _written(timestamp)
+                time = rfc3339(timestamp)
                 if settings.as_json:
                     shown = dict(zip(names, values, strict=True))
                     click.echo(json_line({"timestamp": time, "values": shown}))
@@ -200,17 +200,13 @@ def _pairs(selectors: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 def _cells(point: TelemetryPoint) -> list[str]:
     if point.timestamp is None:
         return ["", "", plain(point.warning or "no value")]
-    return [plain(_cell(point.value)), _written(point.timestamp), ""]
+    return [plain(_cell(point.value)), rfc3339(point.timestamp), ""]
 
 
 def _cell(value: Value | list[str]) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json_line(value)
-
-
-def _written(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
 
 
 def _name(column: TimeseriesColumn) -> str:

@@ -1,9 +1,8 @@
 """Shows what is watched: drawn on a terminal, otherwise lines, or one JSON object at a time."""
 
 import sys
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol, Self
 
 import attrs
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from enapter_async.cli.options import is_quiet
+from enapter_async.cli.progress import with_time
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.summary import COLOURS, fancy, output_console
 from enapter_async.cli.watched_devices import DevicesLook
@@ -24,7 +24,7 @@ from enapter_async.fleet.outcomes import State, outcome_row, reason_of
 from enapter_async.fleet.reporting.troubles import Trouble
 from enapter_async.fleet.waits import minutes
 from enapter_async.models.logs import LogRecord
-from enapter_async.text import plain
+from enapter_async.text import plain, rfc3339
 
 NARROW: Final = 60
 """Below this many columns, an entry takes three lines, so that its id stays whole."""
@@ -108,8 +108,7 @@ class _Lines:
         told = [f"{look.ended} of {look.total}: {_counts(look).plain}", *_facts(look)]
         if devices is not None:
             told.append(f"devices {_summary(devices).plain}")
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        click.echo(f"{now} {'; '.join(told)}")
+        click.echo(with_time("; ".join(told)))
         for line in _next(look):
             click.echo(line)
 
@@ -266,8 +265,7 @@ def _why(trouble: Trouble) -> str:
 
 
 def _time(at_ms: int) -> str:
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(at_ms / 1000, "seconds")
 
 
 def _clock(at_ms: int) -> str:

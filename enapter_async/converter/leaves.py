@@ -196,11 +196,6 @@ def optional_moment(value: Any, _: Any) -> datetime | None:
     return None if value is None or value == "" else moment(value, _)
 
 
-def moment_text(value: datetime) -> str:
-    """Write an aware time as RFC 3339 text in UTC."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def as_it_is(value: Any) -> Any:
     """Write plain JSON unchanged."""
     return value

@@ -26,7 +26,6 @@ from enapter_async.converter.leaves import (
     mapping_hook,
     mismatch,
     moment,
-    moment_text,
     nothing,
     number,
     optional_coordinate,
@@ -54,6 +53,7 @@ from enapter_async.models.devices import (
 from enapter_async.models.enumerations import OpenEnum
 from enapter_async.models.rules import RuleScript
 from enapter_async.models.sites import SiteLocation
+from enapter_async.text import rfc3339
 
 Hook = Callable[[Any, Any], Any]
 
@@ -368,7 +368,7 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
     )
     for is_meant, make_hook in reading:
         converter.register_structure_hook_factory(is_meant, make_hook)
-    converter.register_unstructure_hook(datetime, moment_text)
+    converter.register_unstructure_hook(datetime, rfc3339)
     converter.register_unstructure_hook(OpenEnum, str)
     writing: _Rules = (
         (_is_dict, lambda *_: as_it_is),

@@ -7,7 +7,6 @@ import inspect
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -25,6 +24,7 @@ from enapter_async.fleet.private_files import (
     write_durably,
 )
 from enapter_async.operation import Operation
+from enapter_async.text import rfc3339
 
 ROOM_BYTES: Final = 64 * 1024
 """Disk space reserved for one result; a configuration with three certificates has about 8 KiB."""
@@ -183,13 +183,12 @@ class CredentialsFile:
 
     def _line(self, operation: Operation[Any], result: Any, mark: Mapping[str, Any]) -> bytes:
         told = operation_to_json(operation)
-        generated_at = datetime.fromtimestamp(self._clock.wall(), UTC)
         through = {"site_id": told["site_id"]} if told.get("site_id") else {}
         row = {
             "device_id": told.get("device_id"),
             **through,
             "protocol": told.get("protocol"),
-            "generated_at": generated_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "generated_at": rfc3339(self._clock.wall(), "seconds"),
             **mark,
             **_written(operation, result),
         }

@@ -30,7 +30,7 @@ from enapter_async.operations import command_arguments, device_arguments
 from enapter_async.operations.devices import ListDevices
 from enapter_async.operations.on_device import IDENTITY, OnDevice
 from enapter_async.operations.pages import LARGEST_PAGE_BYTES, Page
-from enapter_async.text import plain, shortened
+from enapter_async.text import plain, rfc3339, shortened
 
 T = TypeVar("T")
 
@@ -139,8 +139,8 @@ class ListExecutions(Page[Execution]):
             ("device_id.in", ",".join(self.device_ids)),
             ("state.in", ",".join(self.states)),
             ("name.in", ",".join(self.names)),
-            ("created_at.gte", _rfc3339(self.created_at_gte)),
-            ("created_at.lt", _rfc3339(self.created_at_lt)),
+            ("created_at.gte", self.created_at_gte and rfc3339(self.created_at_gte)),
+            ("created_at.lt", self.created_at_lt and rfc3339(self.created_at_lt)),
             ("order", str(self.order)),
         )
         query = tuple((name, value) for name, value in filters if value)
@@ -306,7 +306,3 @@ class ExecuteCommand(_Command[Execution]):
     def not_in_jobs(self) -> str:
         """Return the operation to use in jobs instead."""
         return "a job creates an execution and follows it: use command.execute (CreateExecution)"
-
-
-def _rfc3339(moment: datetime | None) -> str:
-    return "" if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -19,6 +19,7 @@ from enapter_async.operations.pages import Page
 from enapter_async.operations.rule_arguments import rule_id
 from enapter_async.operations.rule_engine import AtSite
 from enapter_async.operations.streamed import Streamed
+from enapter_async.text import rfc3339
 
 MOST_WATCHED: Final = 100
 """How many devices one stream may watch: their ids must fit in one address."""
@@ -94,7 +95,7 @@ class ListLogs(Page[LogRecord]):
         """Return the HTTP request of this operation."""
         site = () if self.site_id is None else ("sites", self.site_id)
         times = (
-            (name, moment.isoformat().replace("+00:00", "Z"))
+            (name, rfc3339(moment))
             for name in ("received_at_from", "received_at_to")
             if (moment := getattr(self, name)) is not None
         )

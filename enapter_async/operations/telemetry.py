@@ -32,6 +32,7 @@ from enapter_async.operations import arguments
 from enapter_async.operations.on_device import OnDevice
 from enapter_async.operations.timeseries_csv import TimeseriesReader, read_whole
 from enapter_async.streaming import StreamedOperation
+from enapter_async.text import rfc3339
 
 MOST_DEVICES: Final = 50
 """The most devices in one request for latest values."""
@@ -260,8 +261,8 @@ class QueryTimeseries(StreamedOperation[TimeseriesRow]):
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         body = {
-            "from": _written(self.from_),
-            "to": _written(self.to),
+            "from": rfc3339(self.from_),
+            "to": rfc3339(self.to),
             "granularity": _text_of(self.granularity),
             "telemetry": [_item(each) for each in self.selectors],
         }
@@ -319,7 +320,3 @@ def _item(selector: TelemetrySelector) -> dict[str, Any]:
             "look_around": _text_of(filling.look_around),
         }
     return item
-
-
-def _written(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")

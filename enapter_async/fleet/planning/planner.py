@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from enapter_async.fleet.row_numbers import rows_text
 from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation
 from enapter_async.operations.nouns import BulkChange, Facts, noun_named
+from enapter_async.text import rfc3339
 
 _ASKED: Final = """
 CREATE TABLE asked (
@@ -179,10 +179,9 @@ class Planner:
         await self._read()
         await asyncio.to_thread(self._judge)
         wall = self._client.clock.wall()
-        made_at = datetime.fromtimestamp(wall, UTC)
         header = PlanHeader(
             base_url=str(self._client.base_url),
-            created_at=made_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            created_at=rfc3339(wall, "seconds"),
             id=hashlib.sha256(f"{os.getpid()} {wall!r}".encode()).hexdigest(),
             rows=self.rows,
         )

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Generator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -14,6 +13,7 @@ from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.outcomes import OUTCOME_COLUMNS, Outcome, State, outcome_row
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
+from enapter_async.text import rfc3339
 
 RESULT_COLUMNS: Final = ("state", "at", *OUTCOME_COLUMNS[1:], "acknowledged_at")
 """The columns of an outcome, its end time, and the time when an unknown outcome was acknowledged.
@@ -35,8 +35,8 @@ def _row(item: WorkItem, event: Event | None, acknowledged_ms: int | None) -> di
         outcome = earlier_outcome(item, state, event)
     told = {
         **outcome_row(outcome),
-        "at": None if event is None else _time(event.at_ms),
-        "acknowledged_at": None if acknowledged_ms is None else _time(acknowledged_ms),
+        "at": _time(None if event is None else event.at_ms),
+        "acknowledged_at": _time(acknowledged_ms),
         **(_UNTOLD if event is None or event.kind == INTENT else {}),
     }
     fields = {key: value for key, value in told.items() if key not in RESULT_COLUMNS}
@@ -68,6 +68,5 @@ def write_rows(journal: Journal, file: TextIO, form: str) -> None:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _time(at_ms: int) -> str:
-    when = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms / 1000, "milliseconds")
