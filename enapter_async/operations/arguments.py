@@ -6,11 +6,16 @@ only as `shown` returns it.
 """
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 from enapter_async.errors import ArgumentError
+from enapter_async.models.enumerations import OpenEnum
 from enapter_async.operation import Unset
+
+T = TypeVar("T")
+EnumT = TypeVar("EnumT", bound=OpenEnum)
 
 LONGEST_TEXT: Final = 1024
 """The maximum length of a name or a slug, in characters."""
@@ -54,6 +59,29 @@ def text(field: str, value: object) -> str | Unset | None:
     )
 
 
+def needed_text(field: str, value: object, what: str) -> str:
+    """Return text that is not empty; `what` is the object that needs it."""
+    given = text(field, value)
+    if isinstance(given, str) and given:
+        return given
+    raise ArgumentError(f"{field} must not be empty; {what} needs one")
+
+
+def moment(field: str, value: object) -> datetime:
+    """Return an aware time in UTC; a naive one is refused, because its zone would be a guess."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    got = "a time without a zone" if isinstance(value, datetime) else shown(value)
+    raise ArgumentError(f"{field} must be a datetime with a time zone, such as UTC; got {got}")
+
+
+def one_of(field: str, value: object, kind: type[EnumT]) -> EnumT:
+    """Return the known member of an enumeration that a text names, in any case."""
+    if isinstance(value, str) and (member := kind(value)) in kind.known():
+        return member
+    raise ArgumentError(f"{field} must be one of {', '.join(kind.known())}; got {shown(value)}")
+
+
 def integer(field: str, value: object, *, least: int, most: int) -> int:
     """Return a whole number within bounds; booleans are refused."""
     if not isinstance(value, int) or isinstance(value, bool):
@@ -64,17 +92,23 @@ def integer(field: str, value: object, *, least: int, most: int) -> int:
     return value
 
 
-def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return known names from any iterable, without duplicates, in their original order.
+def listed(field: str, values: object, what: str, read: Callable[[Any], T]) -> tuple[T, ...]:
+    """Return the elements of any iterable as `read` returns them, in order, without duplicates.
 
     A plain string is refused: it is an iterable of letters, which is never intended.
     """
-    choices = ", ".join(known)
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ArgumentError(f"{field} must be a list of names from {choices}; got {shown(values)}")
-    given: dict[str, None] = {}
-    for name in values:
-        if not isinstance(name, str) or name not in known:
-            raise ArgumentError(f"{field} may contain {choices}; got {shown(name)}")
-        given[name] = None
-    return tuple(given)
+        raise ArgumentError(f"{field} must be a list of {what}; got {shown(values)}")
+    return tuple(dict.fromkeys(read(each) for each in values))
+
+
+def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return known names from any iterable, without duplicates, in their original order."""
+    choices = ", ".join(known)
+
+    def name(value: object) -> str:
+        if isinstance(value, str) and value in known:
+            return value
+        raise ArgumentError(f"{field} may contain {choices}; got {shown(value)}")
+
+    return listed(field, values, f"names from {choices}", name)

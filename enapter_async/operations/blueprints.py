@@ -80,11 +80,7 @@ def _shown(value: object) -> str:
 
 
 def _view(value: str) -> BlueprintView:
-    view = BlueprintView(value)
-    if view in BlueprintView.known():
-        return view
-    known = ", ".join(BlueprintView.known())
-    raise ArgumentError(f"view must be {known}; got {arguments.shown(value)}")
+    return arguments.one_of("view", value, BlueprintView)
 
 
 def _zip_of(reply: Any) -> bytes:
@@ -201,10 +197,6 @@ class ValidateBlueprint(Operation[tuple[str, ...]]):
         """Return the HTTP request of this operation."""
         body = Payload(self.archive, "application/zip")
         return RequestParts(method="POST", path=("blueprints", "validate"), body=body)
-
-    def target(self) -> Target:
-        """Return a blueprint without an id."""
-        return Target("blueprint")
 
 
 @attrs.frozen(kw_only=True)

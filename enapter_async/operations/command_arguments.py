@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from enapter_async.errors import ArgumentError
@@ -11,6 +11,7 @@ from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest
 from enapter_async.operation import Unset
 from enapter_async.operations import arguments
+from enapter_async.operations.device_arguments import device_id
 from enapter_async.operations.on_device import too_low
 
 _COMMANDS_TOLD: Final = 10
@@ -28,9 +29,7 @@ def command_name(value: str) -> str:
 
 def command_names(value: Iterable[str]) -> tuple[str, ...]:
     """Return the names of commands, without duplicates."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ArgumentError(f"names must be a list of names; got {arguments.shown(value)}")
-    return tuple(dict.fromkeys(command_name(each) for each in value))
+    return arguments.listed("names", value, "names", command_name)
 
 
 def values(value: Mapping[str, Any] | str | None) -> dict[str, Any]:
@@ -69,9 +68,7 @@ def is_execution_id(value: object) -> bool:
 
 def device_ids(value: Iterable[str]) -> tuple[str, ...]:
     """Return the ids or slugs of devices, without duplicates."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ArgumentError(f"device_ids must be a list of ids; got {arguments.shown(value)}")
-    return tuple(dict.fromkeys(arguments.identifier("device_ids", each) for each in value))
+    return arguments.listed("device_ids", value, "ids", device_id)
 
 
 def flag(value: bool | Unset) -> bool | Unset:
@@ -83,40 +80,26 @@ def flag(value: bool | Unset) -> bool | Unset:
 
 def states(value: Iterable[str]) -> tuple[ExecutionState, ...]:
     """Return the states by which to list executions; case is ignored."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ArgumentError(f"states must be a list of states; got {arguments.shown(value)}")
-    known = tuple(str(each) for each in ExecutionState.known())
-    named = [str(each).upper() for each in value]
-    return tuple(ExecutionState(each) for each in arguments.names("states", named, known))
+
+    def state(each: object) -> ExecutionState:
+        return arguments.one_of("states", each, ExecutionState)
+
+    return arguments.listed("states", value, "states", state)
 
 
 def order(value: str) -> ExecutionsOrder:
     """Return an order of executions; upper and lower case are accepted."""
-    found = ExecutionsOrder(str(value))
-    if found in ExecutionsOrder.known():
-        return found
-    known = " or ".join(ExecutionsOrder.known())
-    raise ArgumentError(f"order must be {known}; got {arguments.shown(value)}")
+    return arguments.one_of("order", value, ExecutionsOrder)
 
 
 def created_at_gte(value: datetime | None) -> datetime | None:
     """Return the earliest creation time of listed executions, in UTC, or None."""
-    return _moment("created_at_gte", value)
+    return None if value is None else arguments.moment("created_at_gte", value)
 
 
 def created_at_lt(value: datetime | None) -> datetime | None:
     """Return the time before which listed executions were created, in UTC, or None."""
-    return _moment("created_at_lt", value)
-
-
-def _moment(field: str, value: object) -> datetime | None:
-    """Return an aware time in UTC; a naive one is refused, because its zone would be a guess."""
-    if value is None:
-        return None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    got = "a time without a zone" if isinstance(value, datetime) else arguments.shown(value)
-    raise ArgumentError(f"{field} must be a datetime with a time zone, such as UTC; got {got}")
+    return None if value is None else arguments.moment("created_at_lt", value)
 
 
 def obstacle(state: Device, name: str, given: Mapping[str, Any]) -> str:

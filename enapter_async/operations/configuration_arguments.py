@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,9 +35,7 @@ def group(value: str) -> str:
 
 
 def _names(field: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ArgumentError(f"{field} must be a list of names; got {arguments.shown(values)}")
-    return tuple(dict.fromkeys(_named(f"each name in {field}", each) for each in values))
+    return arguments.listed(field, values, "names", partial(_named, f"each name in {field}"))
 
 
 def names(values: Iterable[str]) -> tuple[str, ...]:

@@ -26,34 +26,27 @@ MOST_WATCHED: Final = 100
 
 
 def _severity(value: str | None) -> LogSeverity | None:
-    return None if value is None else LogSeverity(_one_of("severity", value, LogSeverity.known()))
+    return None if value is None else arguments.one_of("severity", value, LogSeverity)
 
 
 def _show(value: str) -> LogsShow:
-    return LogsShow(_one_of("show", value, LogsShow.known()))
+    return arguments.one_of("show", value, LogsShow)
 
 
 def _order(value: str) -> LogsOrder:
-    return LogsOrder(_one_of("order", value, LogsOrder.known()))
+    return arguments.one_of("order", value, LogsOrder)
 
 
-def _one_of(field: str, value: object, known: tuple[str, ...]) -> str:
-    if isinstance(value, str) and value.upper() in known:
-        return value
-    raise ArgumentError(f"{field} must be one of {', '.join(known)}; got {arguments.shown(value)}")
+def _from(value: datetime | None) -> datetime | None:
+    return None if value is None else arguments.moment("received_at_from", value)
 
 
-def _moment(value: datetime | None) -> datetime | None:
-    given: Any = value
-    if given is not None and (not isinstance(given, datetime) or given.utcoffset() is None):
-        raise ArgumentError("received_at_from and received_at_to must be datetimes with time zone")
-    return value
+def _to(value: datetime | None) -> datetime | None:
+    return None if value is None else arguments.moment("received_at_to", value)
 
 
 def _device_ids(values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ArgumentError(f"device_ids must be a list of ids; got {arguments.shown(values)}")
-    ids = tuple(dict.fromkeys(device_arguments.device_id(each) for each in values))
+    ids = arguments.listed("device_ids", values, "ids", device_arguments.device_id)
     if not 1 <= len(ids) <= MOST_WATCHED:
         raise ArgumentError(f"device_ids must be 1 to {MOST_WATCHED} ids; got {len(ids)}")
     return ids
@@ -88,8 +81,8 @@ class ListLogs(Page[LogRecord]):
     severity: LogSeverity | None = attrs.field(default=None, converter=_severity)
     show: LogsShow = attrs.field(default=LogsShow.ALL, converter=_show)
     order: LogsOrder = attrs.field(default=LogsOrder.RECEIVED_AT_ASC, converter=_order)
-    received_at_from: datetime | None = attrs.field(default=None, converter=_moment)
-    received_at_to: datetime | None = attrs.field(default=None, converter=_moment)
+    received_at_from: datetime | None = attrs.field(default=None, converter=_from)
+    received_at_to: datetime | None = attrs.field(default=None, converter=_to)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final
 
 import attrs
 
-from enapter_async.errors import ArgumentError
 from enapter_async.models.configs import MQTTProtocol
 from enapter_async.models.devices import Device, DeviceType
 from enapter_async.models.provisioning import Provisioned
@@ -32,10 +31,7 @@ _ANSWER: Final[Answer[Provisioned]] = Answer(key=WHOLE, type=Provisioned, max_by
 
 
 def _name(value: str) -> str:
-    given = arguments.text("name", value)
-    if isinstance(given, str) and given:
-        return given
-    raise ArgumentError("name must not be empty; a new device needs a name")
+    return arguments.needed_text("name", value, "a new device")
 
 
 def _slug(value: str | None) -> str | None:

@@ -9,7 +9,6 @@ import attrs
 from enapter_async.errors import ArgumentError
 from enapter_async.models.rules import Rule, RuleRuntimeVersion, RuleScript
 from enapter_async.operations import arguments
-from enapter_async.operations.pages import limit_argument, offset_argument
 
 LONGEST_SCRIPT: Final = 1024 * 1024
 """The maximum length of a script, in characters."""
@@ -17,11 +16,6 @@ _FIELDS: Final = ("text", "runtime_version", "exec_interval")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART: Final = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)"
 _UUID: Final = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-
-
-def site_id(value: str | None) -> str | None:
-    """Return the id of a site, or None for the gateway's own."""
-    return None if value is None else arguments.identifier("site_id", value)
 
 
 def rule_id(value: str) -> str:
@@ -32,16 +26,6 @@ def rule_id(value: str) -> str:
 def slug(value: str) -> str:
     """Return a new slug of a rule; it becomes part of an address, so it must be valid as one."""
     return arguments.identifier("slug", value)
-
-
-def offset(value: int | None) -> int | None:
-    """Return how many rules to skip, or None to send no parameter."""
-    return None if value is None else offset_argument(value)
-
-
-def limit(value: int | None) -> int | None:
-    """Return the size of a page, or None to send no parameter."""
-    return None if value is None else limit_argument(value)
 
 
 def script(value: RuleScript | Mapping[str, Any] | str) -> RuleScript:

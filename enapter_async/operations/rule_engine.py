@@ -11,7 +11,7 @@ import attrs
 
 from enapter_async.models.rules import RuleEngine, RuleEngineState
 from enapter_async.operation import MIB, Answer, Operation, Repeat, RequestParts, Target
-from enapter_async.operations import rule_arguments
+from enapter_async.operations import device_arguments
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _HERE: Final = "site"
 class AtSite(Operation[T]):
     """An operation on the rule engine of a site, or of the gateway's site if `site_id` is None."""
 
-    site_id: str | None = attrs.field(default=None, converter=rule_arguments.site_id)
+    site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
 
     def path(self, *rest: str) -> tuple[str, ...]:
         """Return the path of the engine, followed by `rest`."""

@@ -17,7 +17,12 @@ from enapter_async.operation import (
     Target,
 )
 from enapter_async.operations import rule_arguments
-from enapter_async.operations.pages import LARGEST_PAGE, LARGEST_PAGE_BYTES
+from enapter_async.operations.pages import (
+    LARGEST_PAGE,
+    LARGEST_PAGE_BYTES,
+    limit_argument,
+    offset_argument,
+)
 from enapter_async.operations.rule_engine import AtSite
 
 T = TypeVar("T")
@@ -41,8 +46,12 @@ class ListRules(AtSite[RulePage]):
         key=WHOLE, type=RulePage, max_bytes=LARGEST_PAGE_BYTES
     )
 
-    offset: int | None = attrs.field(default=None, converter=rule_arguments.offset)
-    limit: int | None = attrs.field(default=None, converter=rule_arguments.limit)
+    offset: int | None = attrs.field(
+        default=None, converter=attrs.converters.optional(offset_argument)
+    )
+    limit: int | None = attrs.field(
+        default=None, converter=attrs.converters.optional(limit_argument)
+    )
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""

@@ -21,7 +21,7 @@ from enapter_async.operation import (
     Target,
     Unset,
 )
-from enapter_async.operations import arguments
+from enapter_async.operations import arguments, device_arguments
 from enapter_async.operations.nouns import Facts, Noun, define
 from enapter_async.operations.pages import LARGEST_PAGE, Page
 
@@ -31,10 +31,6 @@ _COORDINATES: Final = (("latitude", 90), ("longitude", 180))
 
 def _site_id(value: str) -> str:
     return arguments.identifier("site_id", value)
-
-
-def _optional_site_id(value: str | None) -> str | None:
-    return None if value is None else _site_id(value)
 
 
 def _name(value: str | Unset | None) -> str | Unset | None:
@@ -51,18 +47,11 @@ def _timezone(value: str | Unset | None) -> str | Unset | None:
 
 
 def _needed_name(value: str) -> str:
-    return _needed("name", value)
+    return arguments.needed_text("name", value, "a new site")
 
 
 def _needed_timezone(value: str) -> str:
-    return _needed("timezone", value)
-
-
-def _needed(field: str, value: str) -> str:
-    given = arguments.text(field, value)
-    if isinstance(given, str) and given:
-        return given
-    raise ArgumentError(f"{field} must not be empty; a new site needs a name and a time zone")
+    return arguments.needed_text("timezone", value, "a new site")
 
 
 def _location(value: SiteLocation | Mapping[str, Any] | Unset | None) -> Any:
@@ -121,7 +110,7 @@ class GetSite(Operation[Site]):
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Site]] = _SITE
 
-    site_id: str | None = attrs.field(default=None, converter=_optional_site_id)
+    site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
@@ -160,10 +149,6 @@ class ListSites(Page[Site]):
         name = () if self.name is None else (("name", self.name),)
         return RequestParts(method="GET", path=path, query=name + self.paging())
 
-    def target(self) -> Target:
-        """Return the list of sites."""
-        return Target("site")
-
 
 @attrs.frozen(kw_only=True)
 class CreateSite(Operation[Site]):
@@ -189,10 +174,6 @@ class CreateSite(Operation[Site]):
         location = UNSET if self.location is None else self.location
         body = _body(name=self.name, timezone=self.timezone, location=location)
         return RequestParts(method="POST", path=("sites",), body=body)
-
-    def target(self) -> Target:
-        """Return the new site, which has no id yet, and no natural key."""
-        return Target("site")
 
     def reads(self) -> ListSites:
         """Return the search for sites of this name."""
@@ -229,7 +210,7 @@ class UpdateSite(Operation[Site]):
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Site]] = _SITE
 
-    site_id: str | None = attrs.field(default=None, converter=_optional_site_id)
+    site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
     name: str | Unset | None = attrs.field(default=UNSET, converter=_name)
     timezone: str | Unset | None = attrs.field(default=UNSET, converter=_timezone)
     location: SiteLocation | Unset | None = attrs.field(default=UNSET, converter=_location)

@@ -25,7 +25,6 @@ from enapter_async.operation import (
     Operation,
     Repeat,
     RequestParts,
-    Target,
     Unset,
 )
 from enapter_async.operations import arguments
@@ -53,16 +52,16 @@ Points = Mapping[str, TelemetryPoint]
 
 def attribute_names(values: object) -> tuple[str, ...]:
     """Return names of attributes, without duplicates, in their original order."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ArgumentError(f"attributes must be a list of names; got {arguments.shown(values)}")
-    names = tuple(dict.fromkeys(values))
-    for name in names:
-        if not isinstance(name, str) or not _ATTRIBUTE.fullmatch(name):
-            raise ArgumentError(
-                "an attribute must be 1 to 128 letters, digits, '_', '.' or '-', starting with a "
-                f"letter or '_'; got {arguments.shown(name)}"
-            )
-    return names
+    return arguments.listed("attributes", values, "names", _attribute)
+
+
+def _attribute(value: object) -> str:
+    if isinstance(value, str) and _ATTRIBUTE.fullmatch(value):
+        return value
+    raise ArgumentError(
+        "an attribute must be 1 to 128 letters, digits, '_', '.' or '-', starting with a "
+        f"letter or '_'; got {arguments.shown(value)}"
+    )
 
 
 def _by_device(values: object) -> Mapping[str, tuple[str, ...]]:
@@ -102,18 +101,12 @@ def _granularity(value: object) -> timedelta:
     return seconds_of("granularity", value)
 
 
-def _time(field: str, value: object) -> datetime:
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    raise ArgumentError(f"{field} must be a datetime with a time zone; got {_told(value)}")
-
-
 def _from(value: datetime) -> datetime:
-    return _time("from_", value)
+    return arguments.moment("from_", value)
 
 
 def _to(value: datetime) -> datetime:
-    return _time("to", value)
+    return arguments.moment("to", value)
 
 
 def _selectors(values: object) -> tuple[TelemetrySelector, ...]:
@@ -167,10 +160,6 @@ class GetLatestTelemetry(Operation[Mapping[str, Points]]):
         if self.relevance_interval is not None:
             query += (("relevance_interval", _text_of(self.relevance_interval)),)
         return RequestParts(method="GET", path=("telemetry", "latest"), query=query)
-
-    def target(self) -> Target:
-        """Return the telemetry of several devices."""
-        return Target("telemetry")
 
     def when_missing(self, envelope: Mapping[str, Any]) -> Mapping[str, Points] | Unset:
         """Return no values if the answer is empty."""
@@ -267,10 +256,6 @@ class QueryTimeseries(StreamedOperation[TimeseriesRow]):
             "telemetry": [_item(each) for each in self.selectors],
         }
         return RequestParts(method="POST", path=("telemetry", "query_timeseries"), body=body)
-
-    def target(self) -> Target:
-        """Return the telemetry of several devices."""
-        return Target("telemetry")
 
     @staticmethod
     def reader(headers: Any) -> TimeseriesReader:

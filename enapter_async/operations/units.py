@@ -25,14 +25,6 @@ class Unit:
         raise NotImplementedError(f"{type(self).__name__} must say what its operations are")
 
 
-def _protocol(value: str | None) -> MQTTProtocol | None:
-    return None if value is None else device_arguments.protocol(value)
-
-
-def _blueprint_id(value: str | None) -> str | None:
-    return None if value is None else device_arguments.blueprint_id(value)
-
-
 @attrs.frozen(kw_only=True)
 class ProvisionDevice(Unit):
     """Create a standalone device, assign a blueprint to it, and generate its configuration.
@@ -46,8 +38,12 @@ class ProvisionDevice(Unit):
     name: str
     slug: str
     site_id: str | None = None
-    blueprint_id: str | None = attrs.field(default=None, converter=_blueprint_id)
-    protocol: MQTTProtocol | None = attrs.field(default=None, converter=_protocol)
+    blueprint_id: str | None = attrs.field(
+        default=None, converter=attrs.converters.optional(device_arguments.blueprint_id)
+    )
+    protocol: MQTTProtocol | None = attrs.field(
+        default=None, converter=attrs.converters.optional(device_arguments.protocol)
+    )
 
     def operations(self) -> tuple[Operation[Any], ...]:
         """Return the creation, the assignment and the generation."""

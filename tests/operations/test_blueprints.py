@@ -117,7 +117,7 @@ def test_the_answer_to_an_upload_may_lack_its_envelope(
         (
             DownloadBlueprint,
             {"blueprint_id": "b", "view": "RAW"},
-            "view must be ORIGINAL, COMPILED",
+            "view must be one of ORIGINAL, COMPILED",
         ),
     ],
 )
