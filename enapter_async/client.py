@@ -315,7 +315,8 @@ class Client:
 
         Opening it is retried like a read until the first items have arrived, within the deadline;
         after that, `Timeouts.read` limits the wait for each part. Raises the errors of `execute`,
-        and while it is read `StreamBrokenError`. The `async with` frees its connection.
+        and while it is read `StreamBrokenError`. The `async with` frees its connection. The
+        stream's `response` is as `send` returns it.
         """
         async with self.streams((operation,)) as (stream,):
             yield stream

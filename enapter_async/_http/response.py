@@ -20,6 +20,8 @@ _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
 class Response(Generic[T]):
     """What `Client.send` returns: the `result` of an operation, and its HTTP response.
 
+    The streams of `Client.stream` have one, too, with None as its result.
+
     `headers` ignores the case of names; a token that the server echoes is masked in it.
     `request_id` is the server's identifier of the request, which its support may ask for.
     `attempts` are the failed ones, and `elapsed` is in seconds.

@@ -17,6 +17,7 @@ import attrs
 from enapter_async._http.media import is_of_media
 from enapter_async._http.message import Failure, Message, OpenedReply, Reply
 from enapter_async._http.pipeline import Pipeline
+from enapter_async._http.response import Response, respond
 from enapter_async._http.session import SessionTransport
 from enapter_async._http.transport import Timeouts, torn
 from enapter_async._http.wire import Wire
@@ -40,7 +41,12 @@ LARGEST_PART: Final = 16 * 1024
 
 
 class Stream(Generic[T]):
-    """One open answer; `reader` is what reads it, and knows for example its columns."""
+    """One open answer; `reader` is what reads it, and knows for example its columns.
+
+    `response` has its status, headers and request id, as `Client.send` returns them, and no result.
+    """
+
+    response: Response[None]
 
     def __init__(self, response: aiohttp.ClientResponse, reader: Reader[T], seconds: float) -> None:
         self.reader: Any = reader
@@ -217,7 +223,10 @@ class Streams:
 
     async def _open_one(self, pipeline: Pipeline, operation: StreamedOperation[T]) -> Stream[T]:
         transport = StreamTransport(self._session, self._wire, self._ssl, operation)
-        stream: Stream[T] = await attrs.evolve(pipeline, transport=transport).execute(operation)
+        opening = attrs.evolve(pipeline, transport=transport)
+        response: Response[Any] = await respond(opening, operation)
+        stream: Stream[T] = response.result
+        stream.response = attrs.evolve(response, result=None)
         self._open.add(stream)
         return stream
 

@@ -53,9 +53,14 @@ async def read(rig: Rig, **given: Any) -> list[float]:
 async def test_any_streamed_operation_can_be_opened(
     transport: TransportKind, server: FaultServer
 ) -> None:
-    server.script(ignored(csv()), ignored(errors(403)), ignored(csv()))
+    named = csv(TABLE, TYPES, ("X-Request-Id", "r-1"))
+    server.script(ignored(html(502)), ignored(named), ignored(errors(403)), ignored(csv()))
     async with open_rig(transport, server) as rig:
         async with rig.client.stream(QUERY) as stream:
+            response = stream.response
+            assert (response.status, response.request_id, response.result) == (200, "r-1", None)
+            assert response.headers["content-type"] == "text/csv"
+            assert [each.status for each in response.attempts] == [502]
             assert [each.attribute for each in stream.reader.columns] == ["power"]
             rows = [row async for batch in stream.batches() for row in batch]
         assert [row.values for row in rows] == [(0.0,), (1.0,), (2.0,)]
