@@ -85,7 +85,7 @@ class Blueprints(Noun):
     def _upload(self, archive: bytes, request: Request) -> dict[str, Any]:
         errors = faults_of(archive)
         if errors:
-            raise Refusal(status=422, code="invalid_blueprint", message=" ".join(errors))
+            raise Refusal(422, "invalid_blueprint", " ".join(errors))
         stored = self.store(archive)
         self.world.log.applied("blueprint.upload", stored.id, {"bytes": len(archive)})
         shown = self._show(stored, request)

@@ -20,8 +20,9 @@ from enapter_async.emulator.state import (
     invalid_parameter,
     moment,
     not_found,
-    permits,
+    require,
     told,
+    unprocessable,
 )
 from enapter_async.emulator.world import World
 
@@ -192,14 +193,7 @@ class Commands(Noun):
             raise invalid_parameter("arguments", "It must be an object.")
         manifest_name, command = _command(device, name)
         needed = str(command.get("access_level") or "user").upper()
-        effective = request.role or device.authorized_role
-        if not permits(effective, needed):
-            raise Refusal(
-                status=403,
-                code="permission_denied",
-                message=f"This needs at least the {needed} role.",
-                details={"required_role": needed, "authorized_role": effective},
-            )
+        require(request.role or device.authorized_role, needed)
         _check(arguments, command.get("arguments") or {})
         behaviour = self._behaviour(manifest_name, device)
         if blocking and behaviour.ending == "never answer":
@@ -272,12 +266,7 @@ def _command(device: Device, name: str) -> tuple[str, Mapping[str, Any]]:
             known |= {more} if isinstance(more, str) else set(more)
         if name in known:
             return manifest_name, command
-    raise Refusal(
-        status=422,
-        code="unprocessable_entity",
-        message="The device has no such command.",
-        details={"name": name},
-    )
+    raise unprocessable("The device has no such command.", name=name)
 
 
 def _check(arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
@@ -303,8 +292,7 @@ def _check(arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
 
 
 def _wrong(name: str, message: str) -> Refusal:
-    details = {"parameter": f"arguments.{name}"}
-    return Refusal(status=422, code="invalid_argument", message=message, details=details)
+    return Refusal(422, "invalid_argument", message, {"parameter": f"arguments.{name}"})
 
 
 def _time(request: Request, name: str) -> datetime | None:

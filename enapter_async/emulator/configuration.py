@@ -5,7 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
-from enapter_async.emulator.state import Device, Refusal, invalid_parameter, not_found, permits
+from enapter_async.emulator.state import (
+    Device,
+    Refusal,
+    invalid_parameter,
+    not_found,
+    require,
+    unprocessable,
+)
 from enapter_async.emulator.world import World
 
 NOT_CONFIGURED: Final = "not_configured"
@@ -70,14 +77,9 @@ class Configuration(Noun):
         device = self.world.get(call.ids["device"], site_id=call.site_id)
         group = call.ids["group"]
         declared = _group(device, group)
-        if not permits(request.role or device.authorized_role, _level(declared)):
-            raise Refusal(
-                status=403,
-                code="permission_denied",
-                message=f"This needs at least the {_level(declared)} role.",
-            )
+        require(request.role or device.authorized_role, _level(declared))
         if self.refuse_offline and device.connectivity == "OFFLINE":
-            raise Refusal(status=409, code="device_offline", message="The device is offline.")
+            raise Refusal(409, "device_offline", "The device is offline.")
         match call.method, call.verb:
             case "GET", None:
                 names = request.names("param_names")
@@ -167,5 +169,4 @@ def _known(names: tuple[str, ...], parameters: Mapping[str, Any]) -> None:
 
 
 def _wrong(name: str, message: str) -> Refusal:
-    details = {"parameter": name}
-    return Refusal(status=422, code="unprocessable_entity", message=message, details=details)
+    return unprocessable(message, parameter=name)

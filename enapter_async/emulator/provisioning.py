@@ -4,9 +4,9 @@ import hashlib
 import uuid
 from typing import Any, ClassVar, Literal
 
-from enapter_async.emulator.request import Call, Noun, Request, no_endpoint, text
+from enapter_async.emulator.request import Call, Noun, Request, needed_text, no_endpoint, text
 from enapter_async.emulator.seeding import slug_of
-from enapter_async.emulator.state import Device, Refusal, invalid_parameter, moment, not_found
+from enapter_async.emulator.state import Device, moment, not_found, slug_taken
 from enapter_async.emulator.world import World
 
 SlugPolicy = Literal["409", "suffix"]
@@ -39,9 +39,7 @@ class Provisioning(Noun):
             raise no_endpoint()
         asked = request.object()
         kind = call.path.rstrip("/").rpartition("/")[2]
-        name = text(asked, "name")
-        if not name:
-            raise invalid_parameter("name", "It must not be empty.")
+        name = needed_text(asked, "name")
         if kind == "standalone":
             hardware_id = "S" + self._hex("hardware")
             made = self._create(
@@ -61,9 +59,7 @@ class Provisioning(Noun):
 
     def _lua_device(self, asked: dict[str, Any], name: str) -> Device:
         runtime = self.world.device(text(asked, "runtime_id") or "")
-        blueprint_id = text(asked, "blueprint_id")
-        if not blueprint_id:
-            raise invalid_parameter("blueprint_id", "It must not be empty.")
+        blueprint_id = needed_text(asked, "blueprint_id")
         return self._create(
             "lua_device",
             asked,
@@ -77,9 +73,7 @@ class Provisioning(Noun):
         )
 
     def _module(self, kind: str, asked: dict[str, Any], name: str) -> dict[str, Any]:
-        hardware_id = text(asked, "hardware_id")
-        if not hardware_id:
-            raise invalid_parameter("hardware_id", "It must not be empty.")
+        hardware_id = needed_text(asked, "hardware_id")
         found = next((each for each in self.world if each.hardware_id == hardware_id), None)
         virtual = kind == "vucm"
         device = found or self._create(
@@ -102,12 +96,10 @@ class Provisioning(Noun):
         return {"device_id": device.id, "slug": device.slug, "config": config}
 
     def _site(self, asked: dict[str, Any]) -> str:
-        site_id = text(asked, "site_id")
         sites = {site.id for site in self.world.sites}
-        if not site_id and len(sites) == 1:
+        if not text(asked, "site_id") and len(sites) == 1:
             return sites.pop()
-        if not site_id:
-            raise invalid_parameter("site_id", "It must not be empty.")
+        site_id = needed_text(asked, "site_id")
         if site_id not in sites:
             raise not_found("There is no such site.")
         return site_id
@@ -131,12 +123,7 @@ class Provisioning(Noun):
         if self.world.id_of(slug, site_id=site_id) is None:
             return slug
         if asked and self.slug_policy == "409":
-            raise Refusal(
-                status=409,
-                code="already_exists",
-                message="Another device has this slug.",
-                details={"parameter": "slug"},
-            )
+            raise slug_taken("device")
         numbers = (f"{slug}-{number}" for number in range(2, len(self.world) + 3))
         return next(each for each in numbers if self.world.id_of(each, site_id=site_id) is None)
 

@@ -9,7 +9,13 @@ from typing import Any, ClassVar, Final
 
 import attrs
 
-from enapter_async.emulator.state import EXPANDABLE, Refusal, Timestamps, invalid_parameter
+from enapter_async.emulator.state import (
+    EXPANDABLE,
+    Refusal,
+    Timestamps,
+    invalid_parameter,
+    not_found,
+)
 from enapter_async.emulator.world import World
 
 PAGE_LIMIT: Final = 50
@@ -123,13 +129,21 @@ def text(asked: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
+def needed_text(asked: Mapping[str, Any], name: str) -> str:
+    """Return a text of a JSON object, which must not be missing or empty."""
+    value = text(asked, name)
+    if not value:
+        raise invalid_parameter(name, "It must not be empty.")
+    return value
+
+
 def no_endpoint() -> Refusal:
     """Return the 404 for a method and path that no endpoint has."""
-    return Refusal(status=404, code="not_found", message="There is no such endpoint.")
+    return not_found("There is no such endpoint.")
 
 
 def _invalid_json(message: str) -> Refusal:
-    return Refusal(status=400, code="invalid_json", message=message)
+    return Refusal(400, "invalid_json", message)
 
 
 class Noun:

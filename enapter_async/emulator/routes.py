@@ -122,5 +122,4 @@ class Routes:
 
 
 def _invalid_token(status: int, message: str) -> Refusal:
-    details = {"header": TOKEN_HEADER}
-    return Refusal(status=status, code="invalid_header", message=message, details=details)
+    return Refusal(status, "invalid_header", message, {"header": TOKEN_HEADER})

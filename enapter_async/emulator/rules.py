@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint, text
-from enapter_async.emulator.state import Refusal, invalid_parameter, not_found, permits
+from enapter_async.emulator.state import Refusal, invalid_parameter, not_found, require, slug_taken
 from enapter_async.emulator.world import World
 
 _VERSIONS: Final = ("V1", "V3")
@@ -77,7 +77,8 @@ class Rules(Noun):
         action, name = call.ids.get("action"), call.ids.get("rule")
         lists = action is None and call.path.rstrip("/").endswith("/rules")
         if call.method != "GET":
-            self._require_owner(site_id, request)
+            site = self.world.site(site_id)
+            require(request.role or (site and site.authorized_role) or "", "OWNER")
         match call.method:
             case "GET" if name is None and not lists and action is None:
                 return self._engine(site_id)
@@ -98,17 +99,8 @@ class Rules(Noun):
         if self.world.site(site_id) is None:
             raise not_found("There is no such site.")
         if site_id in self.offline:
-            raise Refusal(
-                status=409, code="gateway_offline", message="The site's gateway is offline."
-            )
+            raise Refusal(409, "gateway_offline", "The site's gateway is offline.")
         return site_id
-
-    def _require_owner(self, site_id: str, request: Request) -> None:
-        site = self.world.site(site_id)
-        role = request.role or (site and site.authorized_role) or ""
-        if not permits(role, "OWNER"):
-            message = "This needs at least the OWNER role."
-            raise Refusal(status=403, code="permission_denied", message=message)
 
     def _engine(self, site_id: str) -> dict[str, Any]:
         site = self.world.site(site_id)
@@ -187,8 +179,7 @@ class Rules(Noun):
 
     def _refuse_taken(self, site_id: str, slug: str, besides: str = "") -> None:
         if any(each.slug == slug and each.id != besides for each in self._of(site_id).values()):
-            message = "Another rule has this slug."
-            raise Refusal(status=409, code="already_exists", message=message)
+            raise slug_taken("rule")
 
 
 def _id(name: str) -> str:

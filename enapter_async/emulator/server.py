@@ -174,7 +174,7 @@ class Emulator:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            refusal = Refusal(status=400, code="too_large", message="The body is too large.")
+            refusal = Refusal(400, "too_large", "The body is too large.")
             return _answer(refusal.status, refusal.envelope())
         address, site_id = call.device, call.site_id
         device_id = None if address is None else self.world.id_of(address, site_id=site_id)
@@ -294,7 +294,7 @@ def _answer(
 
 
 def _later_please(status: int, retry_after: str) -> web.Response:
-    refusal = Refusal(status=status, code="try_again_later", message="Not now.")
+    refusal = Refusal(status, "try_again_later", "Not now.")
     return _answer(status, refusal.envelope(), {"Retry-After": retry_after})
 
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-from enapter_async.emulator.request import Call, Noun, Request, no_endpoint, text
-from enapter_async.emulator.state import Refusal, Site, invalid_parameter, not_found, permits
+from enapter_async.emulator.request import Call, Noun, Request, needed_text, no_endpoint, text
+from enapter_async.emulator.state import Refusal, Site, invalid_parameter, not_found, require
 from enapter_async.emulator.world import World
 
 _BOUNDS = {"latitude": 90, "longitude": 180}
@@ -64,15 +64,12 @@ class Sites(Noun):
         return {"sites": shown, "total_count": len(listed)}
 
     def _create(self, asked: Mapping[str, Any]) -> Site:
-        name, timezone = text(asked, "name"), text(asked, "timezone")
-        for field, value in (("name", name), ("timezone", timezone)):
-            if not value:
-                raise invalid_parameter(field, "It must not be empty.")
+        name, timezone = needed_text(asked, "name"), needed_text(asked, "timezone")
         self._made += 1
         site = Site(
             id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"site {self._made}")),
-            name=name or "",
-            timezone=timezone or "",
+            name=name,
+            timezone=timezone,
             location=_location(asked),
         )
         self.world.put_site(site)
@@ -94,7 +91,7 @@ class Sites(Noun):
     def _delete(self, site_id: str, request: Request) -> None:
         site = self._writable(site_id, request)
         if not self.delete_with_devices and self.world.page(site_id=site.id)[1]:
-            raise Refusal(status=409, code="site_has_devices", message="Delete its devices first.")
+            raise Refusal(409, "site_has_devices", "Delete its devices first.")
         self.world.remove_site(site.id)
         self.world.log.applied("site.delete", site.id, {})
 
@@ -106,10 +103,7 @@ class Sites(Noun):
 
     def _writable(self, site_id: str, request: Request) -> Site:
         site = self._find(site_id)
-        if not permits(self._role(site, request), "OWNER"):
-            raise Refusal(
-                status=403, code="permission_denied", message="This needs at least the OWNER role."
-            )
+        require(self._role(site, request), "OWNER")
         return site
 
     def _role(self, site: Site, request: Request) -> str:

@@ -56,7 +56,7 @@ RUNS_ON_UPSTREAM: Final = frozenset({"UCM_LUA", "UCM_EMBEDDED"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Refusal(Exception):  # noqa: N818 - not a failure; the server turns it into an answer
     """The world refuses a request, and nothing was changed.
 
@@ -82,14 +82,30 @@ class Refusal(Exception):  # noqa: N818 - not a failure; the server turns it int
 
 def invalid_parameter(name: str, message: str) -> Refusal:
     """Return the 400 for a missing or invalid parameter."""
-    return Refusal(
-        status=400, code="invalid_parameter", message=message, details={"parameter": name}
-    )
+    return Refusal(400, "invalid_parameter", message, {"parameter": name})
 
 
 def not_found(message: str) -> Refusal:
     """Return the 404 for an object that does not exist."""
-    return Refusal(status=404, code="not_found", message=message)
+    return Refusal(404, "not_found", message)
+
+
+def unprocessable(message: str, **details: Any) -> Refusal:
+    """Return the 422 for a request that was understood, but cannot be carried out."""
+    return Refusal(422, "unprocessable_entity", message, details)
+
+
+def slug_taken(noun: str) -> Refusal:
+    """Return the 409 for a slug that another object of the noun has."""
+    return Refusal(409, "already_exists", f"Another {noun} has this slug.", {"parameter": "slug"})
+
+
+def require(role: str, needed: str) -> None:
+    """Raise the 403 unless `role` includes the level `needed`."""
+    if not permits(role, needed):
+        message = f"This needs at least the {needed} role."
+        details = {"required_role": needed, "authorized_role": role}
+        raise Refusal(403, "permission_denied", message, details)
 
 
 def permits(role: str, needed: str) -> bool:

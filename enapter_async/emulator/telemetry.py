@@ -9,7 +9,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from enapter_async.emulator.request import Call, Noun, Raw, Request, no_endpoint
-from enapter_async.emulator.state import Device, Refusal, invalid_parameter, not_found
+from enapter_async.emulator.state import (
+    Device,
+    Refusal,
+    invalid_parameter,
+    not_found,
+    unprocessable,
+)
 from enapter_async.emulator.world import World
 
 DEFAULT = {
@@ -117,13 +123,10 @@ class Telemetry(Noun):
         start, end, step = _time(asked, "from"), _time(asked, "to"), _step(asked)
         columns = list(self._columns(asked))
         if not columns:
-            raise Refusal(
-                status=404,
-                code="telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND",
-                message="There is nothing to query.",
-            )
+            code = "telemetrypersistence/NO_TELEMETRY_ATTRIBUTES_FOUND"
+            raise Refusal(404, code, "There is nothing to query.")
         if (end - start) // step * len(columns) > LARGEST_TABLE:
-            raise Refusal(status=422, code="unprocessable_entity", message="It is too much.")
+            raise unprocessable("It is too much.")
         rows = []
         for time in range(start // step * step, end + self.includes_end, step):
             at = time + (time == end)  # another value than that of the whole step

@@ -27,7 +27,9 @@ from enapter_async.emulator.state import (
     invalid_parameter,
     moment,
     not_found,
-    permits,
+    require,
+    slug_taken,
+    unprocessable,
 )
 
 PAGE_LIMIT: Final = 50
@@ -286,12 +288,7 @@ class World:
         asked = {key: value for key, value in (("name", name), ("slug", slug)) if value}
         changed = attrs.evolve(device, name=name or device.name, slug=slug or device.slug)
         if self._id_by_slug.get(self._slug_key(changed), device.id) != device.id:
-            raise Refusal(
-                status=409,
-                code="already_exists",
-                message="Another device has this slug.",
-                details={"parameter": "slug"},
-            )
+            raise slug_taken("device")
         if asked:
             device = self._put(device, attrs.evolve(changed, updated_at=moment(self._now())))
         self.log.applied("update", device.id, asked)
@@ -302,12 +299,9 @@ class World:
         device = self._writable(address, role, site_id)
         running = self.below(device.id)
         if running:
-            raise Refusal(
-                status=409,
-                code="device_has_running_devices",
-                message="Delete the devices that run on this one first.",
-                details={"running_device_ids": list(running)},
-            )
+            message = "Delete the devices that run on this one first."
+            details = {"running_device_ids": list(running)}
+            raise Refusal(409, "device_has_running_devices", message, details)
         self.remove(device.id)
         self.log.applied("delete", device.id, {})
 
@@ -324,11 +318,9 @@ class World:
         if protocol not in MQTT_PORTS:
             raise invalid_parameter("protocol", "It must be MQTT or MQTTS.")
         if device.communication_type in RUNS_ON_UPSTREAM:
-            raise Refusal(
-                status=422,
-                code="unprocessable_entity",
-                message="A device that runs on another one has no configuration of its own.",
-                details={"communication_type": device.communication_type},
+            raise unprocessable(
+                "A device that runs on another one has no configuration of its own.",
+                communication_type=device.communication_type,
             )
         self._minted += 1
         config = {
@@ -358,9 +350,7 @@ class World:
         if not blueprint_id:
             raise invalid_parameter("blueprint_id", "It must not be empty.")
         if self.blueprints is not None and blueprint_id not in self.blueprints:
-            raise Refusal(
-                status=422, code="unprocessable_entity", message="There is no such blueprint."
-            )
+            raise unprocessable("There is no such blueprint.")
         manifest = self.manifests.get(blueprint_id, device.manifest)
         changed = attrs.evolve(
             device, blueprint_id=blueprint_id, manifest=manifest, updated_at=moment(self._now())
@@ -379,14 +369,7 @@ class World:
 
     def _writable(self, address: str, role: str | None, site_id: str | None) -> Device:
         device = self._find(address, site_id)
-        effective = role or device.authorized_role
-        if not permits(effective, "OWNER"):
-            raise Refusal(
-                status=403,
-                code="permission_denied",
-                message="This needs at least the OWNER role.",
-                details={"required_role": "OWNER", "authorized_role": effective},
-            )
+        require(role or device.authorized_role, "OWNER")
         return device
 
     def _slug_key(self, device: Device) -> tuple[str, str]:
