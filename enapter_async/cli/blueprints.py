@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import run_reading, show_object
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, SharedGroup, tell
 from enapter_async.cli.prompts import output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.client import Client
@@ -20,7 +19,7 @@ _VIEWS = [str(view).lower() for view in BlueprintView.known()]
 _to_file = output_option(metavar="FILE", required=True, help="The new file for the ZIP archive.")
 
 
-@click.group("blueprints", cls=Nouns)
+@click.group("blueprints", cls=SharedGroup)
 def command() -> None:
     """Read, check, upload and download blueprints.
 
@@ -30,7 +29,6 @@ def command() -> None:
 
 
 @command.command("get")
-@connection_options
 @click.argument("blueprint")
 def get_blueprint(settings: Settings, blueprint: str) -> None:
     """Read one blueprint, by id."""
@@ -38,7 +36,6 @@ def get_blueprint(settings: Settings, blueprint: str) -> None:
 
 
 @command.command("get-by-name")
-@connection_options
 @click.argument("name")
 @click.option("--namespace", default="enapter", show_default=True, help="The namespace.")
 @click.option("--tag", default="latest", show_default=True, help="The tag.")
@@ -50,7 +47,6 @@ def get_by_name(settings: Settings, name: str, namespace: str, tag: str) -> None
 
 
 @command.command("validate")
-@connection_options
 @click.argument("source")
 def validate(settings: Settings, source: str) -> None:
     """Check a blueprint without storing it; the exit code is 1 if it is not valid."""
@@ -68,7 +64,6 @@ def validate(settings: Settings, source: str) -> None:
 
 
 @command.command("upload")
-@connection_options
 @click.argument("source")
 def upload(settings: Settings, source: str) -> None:
     """Store a blueprint under a new id, and write it."""
@@ -76,7 +71,6 @@ def upload(settings: Settings, source: str) -> None:
 
 
 @command.command("download")
-@connection_options
 @click.argument("blueprint")
 @click.option(
     "--view",
@@ -92,7 +86,6 @@ def download(settings: Settings, blueprint: str, view: str, output: str) -> None
 
 
 @command.command("device-profiles")
-@connection_options
 @_to_file
 def device_profiles(settings: Settings, output: str) -> None:
     """Write the ZIP archive of all device profiles to a file."""

@@ -8,10 +8,9 @@ import click
 
 from enapter_async.api.accepted import WAIT
 from enapter_async.api.checking import checked
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
-from enapter_async.cli.options import Settings, connection_options, time_option
+from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.cli.prompts import confirm
 from enapter_async.client import Client
 from enapter_async.models.commands import ExecutionsOrder
@@ -32,13 +31,12 @@ def _wait(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     )
 
 
-@click.group("commands", cls=Nouns)
+@click.group("commands", cls=SharedGroup)
 def command() -> None:
     """Execute commands on single devices, and show their executions."""
 
 
 @command.command("execute")
-@connection_options
 @click.argument("device")
 @click.argument("name")
 @click.option("--args", "arguments", metavar="JSON", help="The arguments, as a JSON object.")
@@ -96,7 +94,6 @@ def _confirm(declared: Command | None, *, yes: bool) -> None:
 
 
 @command.command("follow")
-@connection_options
 @click.argument("device")
 @click.argument("execution")
 @_wait("How long to follow the execution.")
@@ -114,7 +111,6 @@ def follow_execution(
 
 
 @command.command("get")
-@connection_options
 @click.argument("device")
 @click.argument("execution")
 @click.option("--log", "expand_log", is_flag=True, help="Show all responses of the device.")
@@ -132,7 +128,6 @@ def get_execution(
 
 
 @command.command("list")
-@connection_options
 @click.argument("device", required=False)
 @click.option("--site", "site_id", metavar="ID", help="List executions of this site's devices.")
 @click.option(

@@ -5,9 +5,8 @@ from typing import Any
 import click
 
 from enapter_async.api.checking import checked
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import pair_of, show_object, through_site, write_object
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.client import Client
 from enapter_async.models.configuration import ConfigurationValues
 from enapter_async.models.manifest import Manifest, Parameter
@@ -21,13 +20,12 @@ from enapter_async.operations.configuration import (
 _HIDDEN = "(sensitive; --show-sensitive shows it)"
 
 
-@click.group("configuration", cls=Nouns)
+@click.group("configuration", cls=SharedGroup)
 def command() -> None:
     """Read and change the configuration of single devices, one group of parameters at a time."""
 
 
 @command.command("get")
-@connection_options
 @click.argument("device")
 @click.argument("group")
 @click.option("--names", metavar="NAMES", help="Read only these parameters, separated by commas.")
@@ -58,7 +56,6 @@ def get_configuration(
 
 
 @command.command("update")
-@connection_options
 @click.argument("device")
 @click.argument("group")
 @click.option("--set", "given", metavar="NAME=VALUE", multiple=True, help="Set a parameter.")
@@ -102,7 +99,6 @@ def update_configuration(
 
 
 @command.command("reset-all")
-@connection_options
 @click.argument("device")
 @click.argument("group")
 @through_site

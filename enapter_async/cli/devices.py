@@ -8,7 +8,6 @@ import click
 
 from enapter_async.cli.device_view import can_draw, draw_devices
 from enapter_async.cli.following import follow_objects, shown_time, stop_after
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import (
     confirm_deletion,
@@ -20,7 +19,7 @@ from enapter_async.cli.objects import (
     write_credentials,
     write_object,
 )
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
 from enapter_async.client import Client
@@ -45,13 +44,12 @@ _expand = click.option(
 )
 
 
-@click.group("devices", cls=Nouns)
+@click.group("devices", cls=SharedGroup)
 def command() -> None:
     """List, read, change and delete single devices, by id or by slug."""
 
 
 @command.command("list")
-@connection_options
 @selection_options
 @_expand
 @listing_options("id", "name", "slug", "type", "site_id", "blueprint_id")
@@ -74,7 +72,6 @@ def list_devices(
 
 
 @command.command("get")
-@connection_options
 @click.argument("device")
 @through_site
 @_expand
@@ -106,7 +103,6 @@ def get_device(
 
 
 @command.command("manifest")
-@connection_options
 @click.argument("device")
 @through_site
 def get_manifest(settings: Settings, device: str, site_id: str | None) -> None:
@@ -118,7 +114,6 @@ def get_manifest(settings: Settings, device: str, site_id: str | None) -> None:
 
 
 @command.command("update")
-@connection_options
 @through_site
 @click.argument("device")
 @click.option("--name", help="The new name.")
@@ -142,7 +137,6 @@ def update_device(
 
 
 @command.command("delete")
-@connection_options
 @through_site
 @click.argument("device")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -154,7 +148,6 @@ def delete_device(settings: Settings, device: str, site_id: str | None, yes: boo
 
 
 @command.command("assign-blueprint")
-@connection_options
 @through_site
 @click.argument("device")
 @click.argument("blueprint")
@@ -165,7 +158,6 @@ def assign_blueprint(settings: Settings, device: str, site_id: str | None, bluep
 
 
 @command.command("generate-config")
-@connection_options
 @through_site
 @click.argument("device")
 @with_new_credentials
@@ -188,7 +180,6 @@ def generate_config(
 
 
 @command.command("watch")
-@connection_options
 @click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
 @click.option("--site", "site_id", metavar="ID", help="Address the devices through this site.")
 @stop_after

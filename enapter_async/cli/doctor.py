@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.summary import output_console
 from enapter_async.diagnosis.examination import examine
@@ -26,8 +26,7 @@ _COLOURS: Final = {
 }
 
 
-@click.command("doctor")
-@connection_options
+@shared_command("doctor")
 def command(settings: Settings) -> None:
     """Check configuration, name, connection, TLS, token, role and clock; change nothing.
 

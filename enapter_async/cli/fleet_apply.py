@@ -20,7 +20,7 @@ from enapter_async.cli.fleet_jobs import (
     apply_as_job,
     parsed_by,
 )
-from enapter_async.cli.options import Settings, connection_options, tell, typed
+from enapter_async.cli.options import Settings, shared_command, tell, typed
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
 from enapter_async.cli.run_options import (
@@ -158,8 +158,7 @@ def _told(operations: Collection[Any]) -> str:
     return f"{counted(len(operations), 'operation')}{': ' if named else ''}{named}"
 
 
-@click.command("apply")
-@connection_options
+@shared_command("apply")
 @click.argument("file", shell_complete=completion.files)
 @run_options(CONCURRENCY, CHECK, AGAIN, WAIT, *WAVES, *CAUTION)
 @click.option(

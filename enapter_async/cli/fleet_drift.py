@@ -15,7 +15,7 @@ from rich.text import Text
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_plan import progress
-from enapter_async.cli.options import Settings, connection_options, tell, warn
+from enapter_async.cli.options import Settings, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
@@ -40,8 +40,7 @@ from enapter_async.text import counted, plain
 _COLUMNS: Final = ("device", "name", "field", "is", "should_be")
 
 
-@click.command("drift")
-@connection_options
+@shared_command("drift")
 @click.argument("desired", shell_complete=completion.files)
 @output_option(
     metavar="PLAN",
@@ -129,8 +128,7 @@ def _text(value: Any) -> str:
     return plain(value if isinstance(value, str) else json.dumps(value))
 
 
-@click.command("export")
-@connection_options
+@shared_command("export")
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="Select every device.")
 @output_option(

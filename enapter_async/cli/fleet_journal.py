@@ -4,8 +4,7 @@ import click
 
 from enapter_async.cli.doctor import finding_row, show_finding
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.groups import Nouns
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, SharedGroup, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.diagnosis.findings import Health, summary, worst
 from enapter_async.diagnosis.journals import examine_journals
@@ -13,13 +12,12 @@ from enapter_async.fleet.journal.names import prepare_journals
 from enapter_async.fleet.journal.postgres.address import without_password
 
 
-@click.group("journal", cls=Nouns)
+@click.group("journal", cls=SharedGroup)
 def command() -> None:
     """Prepare and check a database that holds journals."""
 
 
 @command.command("prepare")
-@connection_options
 @click.argument("address")
 def prepare(settings: Settings, *, address: str) -> None:
     """Create the tables for journals in a PostgreSQL database; safe to repeat.
@@ -36,7 +34,6 @@ def prepare(settings: Settings, *, address: str) -> None:
 
 
 @command.command("check")
-@connection_options
 @click.argument("address")
 def check(settings: Settings, *, address: str) -> None:
     """Check whether a PostgreSQL database can hold journals; change nothing.

@@ -14,7 +14,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.options import Settings, connection_options, is_quiet, tell, warn
+from enapter_async.cli.options import Settings, is_quiet, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.selecting import change_of, change_options, selection_options
@@ -51,8 +51,7 @@ _SHOWN: Final = 20
 _PROGRESS_STEP: Final = 5000
 
 
-@click.command("template")
-@connection_options
+@shared_command("template")
 @selection_options
 @output_option(
     metavar="FILE",
@@ -133,8 +132,7 @@ def _settable(field: str, value: str | None) -> str | None:
     return value
 
 
-@click.command("plan")
-@connection_options
+@shared_command("plan")
 @click.argument("file", required=False, shell_complete=completion.files)
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="Select every device.")

@@ -24,7 +24,7 @@ from enapter_async.cli.fleet_jobs import (
     show_status,
 )
 from enapter_async.cli.listing import write_table
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.places import AddressedRun, Place, find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.rows import json_line
@@ -92,8 +92,7 @@ def row_of_run(folder: Place, status: RunStatus) -> dict[str, Any]:
     }
 
 
-@click.command("resume")
-@connection_options
+@shared_command("resume")
 @click.argument("run", shell_complete=completion.runs)
 @click.option("--retry-failed", is_flag=True, help="Also retry failed operations.")
 @click.option(
@@ -162,8 +161,7 @@ def resume(
     )
 
 
-@click.command("status")
-@connection_options
+@shared_command("status")
 @click.argument("run", default="last", shell_complete=completion.runs)
 def status(settings: Settings, *, run: str) -> None:
     """Show the status of RUN, even while it is running; nothing is sent.
@@ -236,8 +234,7 @@ def _credentials(look: RunStatus) -> Iterator[str]:
         yield f"more may be stored in {plain(other)}"
 
 
-@click.command("runs")
-@connection_options
+@shared_command("runs")
 @click.option(
     "--prune",
     type=click.FloatRange(min=0),
@@ -317,8 +314,7 @@ def _why_kept(folder: RunFolder) -> str:
     return "" if ending in (Exit.DONE, Exit.FAILED) else "it stopped, and can be resumed"
 
 
-@click.command("report")
-@connection_options
+@shared_command("report")
 @click.argument("run", default="last", shell_complete=completion.runs)
 @output_option(
     metavar="FILE",

@@ -7,7 +7,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import job_at, stop_job
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.places import find_place
 from enapter_async.cli.rows import json_line
 from enapter_async.fleet.journal.names import store_of
@@ -15,8 +15,7 @@ from enapter_async.fleet.journal.stop_request import POLL_SECONDS
 from enapter_async.fleet.journal.store import Store
 
 
-@click.command("stop")
-@connection_options
+@shared_command("stop")
 @click.argument("run", shell_complete=completion.runs)
 @click.option(
     "--wait",

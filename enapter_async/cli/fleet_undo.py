@@ -23,7 +23,7 @@ from enapter_async.cli.fleet_jobs import (
     parsed_by,
 )
 from enapter_async.cli.fleet_plan import progress, show_plan
-from enapter_async.cli.options import Settings, connection_options, tell, typed, warn
+from enapter_async.cli.options import Settings, shared_command, tell, typed, warn
 from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
@@ -47,8 +47,7 @@ _WHY = {
 }
 
 
-@click.command("undo")
-@connection_options
+@shared_command("undo")
 @click.argument("run", shell_complete=completion.runs)
 @output_option(
     metavar="PLAN",

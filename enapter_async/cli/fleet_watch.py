@@ -14,7 +14,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.objects import run_reading
-from enapter_async.cli.options import Settings, connection_options, warn
+from enapter_async.cli.options import Settings, shared_command, warn
 from enapter_async.cli.places import find_place
 from enapter_async.cli.summary import fancy
 from enapter_async.cli.watch_view import view_of
@@ -31,8 +31,7 @@ _SHARE: Final = 4
 """Each look is followed by a pause of this many times its duration, so that the run comes first."""
 
 
-@click.command("watch")
-@connection_options
+@shared_command("watch")
 @click.argument("run", default="last", shell_complete=completion.runs)
 @click.option(
     "--every",

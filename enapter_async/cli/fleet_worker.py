@@ -12,7 +12,7 @@ import click
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import worker_of
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, connection_options, is_quiet, warn
+from enapter_async.cli.options import Settings, is_quiet, shared_command, warn
 from enapter_async.cli.progress import with_time
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Folder, place_of
@@ -21,8 +21,7 @@ from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.text import plain
 
 
-@click.command("worker")
-@connection_options
+@shared_command("worker")
 @click.option(
     "--journal", required=True, metavar="PLACE", help="Where the jobs are; see `fleet apply`."
 )

@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from enapter_async.cli.following import follow_objects, line_of_log, stop_after
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, through_site
-from enapter_async.cli.options import Settings, connection_options, time_option
+from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 
 _FILTERS = (
@@ -34,13 +33,12 @@ def _filter_options(function: Any) -> Any:
     return function
 
 
-@click.group("logs", cls=Nouns)
+@click.group("logs", cls=SharedGroup)
 def command() -> None:
     """List the logs of a device, or follow those of a device or a rule."""
 
 
 @command.command("list")
-@connection_options
 @click.argument("device")
 @through_site
 @_filter_options
@@ -74,7 +72,6 @@ def list_logs(
 
 
 @command.command("follow")
-@connection_options
 @click.argument("device")
 @through_site
 @_filter_options

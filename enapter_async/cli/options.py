@@ -18,7 +18,7 @@ import click
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.cli.descriptors import connections
-from enapter_async.cli.groups import SharedOption
+from enapter_async.cli.groups import Nouns, SharedOption
 from enapter_async.cli.patience import Patience
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
@@ -327,3 +327,19 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_CONNECTION):
         with_settings = option(with_settings)
     return with_settings
+
+
+def shared_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return the decorator of a command with the shared options; see `connection_options`."""
+    return lambda function: click.command(name)(connection_options(function))
+
+
+class SharedGroup(Nouns):
+    """A group of commands that all have the shared options; see `connection_options`."""
+
+    def command(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # always a decorator
+        self, *args: Any, **named: Any
+    ) -> Callable[[Callable[..., Any]], click.Command]:
+        """Return the decorator of a command of this group."""
+        add: Callable[..., click.Command] = super().command(*args, **named)
+        return lambda function: add(connection_options(function))

@@ -10,9 +10,8 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.env_files import check_unused, env_line
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import with_new_credentials, write_credentials, write_object
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, SharedGroup, tell
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.fleet.private_files import written_whole
@@ -35,13 +34,12 @@ _slug: Final = click.option(
 _hardware_id: Final = click.option("--hardware-id", required=True, metavar="ID")
 
 
-@click.group("provisioning", cls=Nouns)
+@click.group("provisioning", cls=SharedGroup)
 def command() -> None:
     """Create devices, and write the settings with which they connect."""
 
 
 @command.command("standalone")
-@connection_options
 @click.argument("name")
 @_slug
 @_site
@@ -51,7 +49,6 @@ def standalone(settings: Settings, name: str, slug: str, site_id: str | None) ->
 
 
 @command.command("lua-device")
-@connection_options
 @click.argument("name")
 @_slug
 @click.option("--runtime", "runtime_id", required=True, metavar="ID", help="The UCM to run on.")
@@ -67,7 +64,6 @@ def lua_device(
 
 
 @command.command("vucm")
-@connection_options
 @click.argument("name")
 @_hardware_id
 @_site
@@ -77,7 +73,6 @@ def vucm(settings: Settings, name: str, hardware_id: str, site_id: str | None) -
 
 
 @command.command("ucm")
-@connection_options
 @click.argument("name")
 @_hardware_id
 @_site
@@ -102,7 +97,6 @@ def ucm(
 
 
 @command.command("env")
-@connection_options
 @click.argument("file", shell_complete=completion.files)
 @output_option(
     required=True,

@@ -12,7 +12,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_report
-from enapter_async.cli.options import Settings, connection_options, faults_option, is_quiet, tell
+from enapter_async.cli.options import Settings, faults_option, is_quiet, shared_command, tell
 from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
@@ -158,8 +158,7 @@ def _before(item: PlanItem) -> Mapping[str, Any]:
 _LIES_SHOWN: Final = 20
 
 
-@click.command("rehearse")
-@connection_options
+@shared_command("rehearse")
 @click.argument("plan", shell_complete=completion.files)
 @faults_option(0.05)
 @click.option("--seed", type=int, default=1, show_default=True, help="Which faults.")

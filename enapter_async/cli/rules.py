@@ -7,10 +7,9 @@ from typing import Any
 import click
 
 from enapter_async.cli.following import follow_objects, line_of_log, stop_after
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.client import Client
 from enapter_async.models.rules import RuleRuntimeVersion, RuleScript
 from enapter_async.operations.rule_engine import (
@@ -56,13 +55,12 @@ def _script_options(function: Any) -> Any:
     return function
 
 
-@click.group("rules", cls=Nouns)
+@click.group("rules", cls=SharedGroup)
 def command() -> None:
     """List, read, create, change and delete rules, by id or slug."""
 
 
 @command.command("engine")
-@connection_options
 @_at_site
 def show_engine(settings: Settings, site_id: str | None) -> None:
     """Read the state of the rule engine."""
@@ -70,7 +68,6 @@ def show_engine(settings: Settings, site_id: str | None) -> None:
 
 
 @command.command("suspend")
-@connection_options
 @_at_site
 def suspend_engine(settings: Settings, site_id: str | None) -> None:
     """Suspend the rule engine: no rule of the site runs until it is resumed."""
@@ -78,7 +75,6 @@ def suspend_engine(settings: Settings, site_id: str | None) -> None:
 
 
 @command.command("resume")
-@connection_options
 @_at_site
 def resume_engine(settings: Settings, site_id: str | None) -> None:
     """Resume the rule engine."""
@@ -86,7 +82,6 @@ def resume_engine(settings: Settings, site_id: str | None) -> None:
 
 
 @command.command("list")
-@connection_options
 @_at_site
 @listing_options("id", "slug", "state", "disabled", "script.runtime_version")
 def list_rules(settings: Settings, site_id: str | None, listing: Listing) -> None:
@@ -95,7 +90,6 @@ def list_rules(settings: Settings, site_id: str | None, listing: Listing) -> Non
 
 
 @command.command("get")
-@connection_options
 @click.argument("rule")
 @_at_site
 @click.option("--code", is_flag=True, help="Write only the text of its script.")
@@ -112,7 +106,6 @@ def get_rule(settings: Settings, *, rule: str, site_id: str | None, code: bool) 
 
 
 @command.command("create")
-@connection_options
 @click.argument("slug")
 @_at_site
 @_script_options
@@ -126,7 +119,6 @@ def create_rule(
 
 
 @command.command("rename")
-@connection_options
 @click.argument("rule")
 @click.argument("slug")
 @_at_site
@@ -136,7 +128,6 @@ def rename_rule(settings: Settings, *, rule: str, slug: str, site_id: str | None
 
 
 @command.command("update-script")
-@connection_options
 @click.argument("rule")
 @_at_site
 @_script_options
@@ -147,7 +138,6 @@ def update_script(settings: Settings, *, rule: str, site_id: str | None, **scrip
 
 
 @command.command("enable")
-@connection_options
 @click.argument("rule")
 @_at_site
 def enable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
@@ -156,7 +146,6 @@ def enable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
 
 
 @command.command("disable")
-@connection_options
 @click.argument("rule")
 @_at_site
 def disable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
@@ -165,7 +154,6 @@ def disable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
 
 
 @command.command("delete")
-@connection_options
 @click.argument("rule")
 @_at_site
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -177,7 +165,6 @@ def delete_rule(settings: Settings, *, rule: str, site_id: str | None, yes: bool
 
 
 @command.command("logs")
-@connection_options
 @click.argument("rule")
 @_at_site
 @stop_after

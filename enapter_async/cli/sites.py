@@ -4,10 +4,9 @@ from typing import Any
 
 import click
 
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.models.sites import SiteLocation
 from enapter_async.operation import UNSET
 from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
@@ -25,13 +24,12 @@ def _place_options(function: Any) -> Any:
     return function
 
 
-@click.group("sites", cls=Nouns)
+@click.group("sites", cls=SharedGroup)
 def command() -> None:
     """List, read, create, change and delete sites, by id."""
 
 
 @command.command("list")
-@connection_options
 @click.option(
     "--name", help="List only sites with such a name; the server decides which names match."
 )
@@ -43,7 +41,6 @@ def list_sites(settings: Settings, name: str | None, mine: bool, listing: Listin
 
 
 @command.command("get")
-@connection_options
 @click.argument("site", required=False)
 def get_site(settings: Settings, site: str | None) -> None:
     """Read one site; without SITE, the site of the gateway at --base-url."""
@@ -51,7 +48,6 @@ def get_site(settings: Settings, site: str | None) -> None:
 
 
 @command.command("create")
-@connection_options
 @click.option("--name", required=True, help="The name.")
 @click.option("--timezone", required=True, help="The time zone, such as Europe/Rome.")
 @_place_options
@@ -61,7 +57,6 @@ def create_site(settings: Settings, name: str, timezone: str, **place: Any) -> N
 
 
 @command.command("update")
-@connection_options
 @click.argument("site", required=False)
 @click.option("--name", help="The new name.")
 @click.option("--timezone", help="The new time zone, such as Europe/Rome.")
@@ -89,7 +84,6 @@ def update_site(
 
 
 @command.command("delete")
-@connection_options
 @click.argument("site")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete_site(settings: Settings, site: str, yes: bool) -> None:

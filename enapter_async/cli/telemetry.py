@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from enapter_async.cli.following import follow_objects, stop_after
-from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import run_reading, through_site
-from enapter_async.cli.options import Settings, connection_options, time_option
+from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.cli.rows import json_line
 from enapter_async.converter import unstructure
 from enapter_async.models.telemetry import (
@@ -47,7 +46,7 @@ _relevance = click.option(
 )
 
 
-@click.group("telemetry", cls=Nouns)
+@click.group("telemetry", cls=SharedGroup)
 def command() -> None:
     """Read latest values and time series, or follow a device.
 
@@ -56,7 +55,6 @@ def command() -> None:
 
 
 @command.command("latest")
-@connection_options
 @_selectors
 @_relevance
 def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta | None) -> None:
@@ -72,7 +70,6 @@ def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta 
 
 
 @command.command("get")
-@connection_options
 @click.argument("device")
 @click.argument("attributes", nargs=-1)
 @through_site
@@ -98,7 +95,6 @@ def get(
 
 
 @command.command("follow")
-@connection_options
 @click.argument("device")
 @through_site
 @stop_after
@@ -117,7 +113,6 @@ def follow(settings: Settings, device: str, site_id: str | None, limit: int | No
 
 
 @command.command("timeseries")
-@connection_options
 @_selectors
 @time_option("--from", "from_", required=True, help="The start.")
 @time_option("--to", required=True, help="The end.")
