@@ -61,14 +61,16 @@ class CallRecord:
     records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
     before this call the operation may first have been sent. `there` holds the ids of the objects
-    that a search found before it was first sent; None if they are unknown. `permit` is a permit of
-    the client's limiter, acquired in advance for the first attempt. If it is still set after the
-    call, the caller must end it.
+    that a search found before it was first sent; None if they are unknown. `shown` is the state
+    that a read after an uncertain attempt showed. `permit` is a permit of the client's limiter,
+    acquired in advance for the first attempt. If it is still set after the call, the caller must
+    end it.
     """
 
     # Class attributes are the initial values, so that creating a record stays cheap.
     seen: Seen | None = None
     there: frozenset[str] | None = None
+    shown: Any = None
     attempts: tuple[Attempt, ...] = ()
     sent = 0
     elapsed = 0.0

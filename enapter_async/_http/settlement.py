@@ -55,6 +55,7 @@ class Settlement:
         elif operation.settles is not Settles.NEVER and reading is not None:
             search = operation.settles is Settles.SEARCH
             state = await (self._searched(call) if search else self.state(call, reading))
+            call.record.shown = state
             found = doubt(call, state)
             if not found:
                 call.record.settled = True

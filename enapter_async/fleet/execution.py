@@ -19,7 +19,14 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
-from enapter_async.fleet.reading import FINDABLE, Caller, find_older, is_not_there, read_state
+from enapter_async.fleet.reading import (
+    FINDABLE,
+    Caller,
+    find_older,
+    is_not_there,
+    name_in,
+    read_state,
+)
 from enapter_async.limits.limiter import Limiter
 from enapter_async.operation import Operation, Repeat, Settles, described
 
@@ -104,6 +111,7 @@ class Execution(Generic[OperationT]):
         except ResultDiffersError as differing:
             # The result is kept in the outcome only, because errors are often logged.
             result, differing.result = differing.result, None
+            self._note_name(result)
             return await self._done(credential_store, result, differing)
         except EnapterError as error:
             return await self._refused(client, error, credential_store)
@@ -182,6 +190,7 @@ class Execution(Generic[OperationT]):
         if isinstance(error, JournalError):
             return self._unjournalled(error)
         if isinstance(error, AmbiguousOutcomeError):
+            self._note_name(None if self._record is None else self._record.shown)
             if error.answer is not None and credential_store is not None:
                 return await self._keep(credential_store, error.answer, error)
             return self._outcome(State.UNKNOWN, error=error)
@@ -226,6 +235,7 @@ class Execution(Generic[OperationT]):
                 state = await read_state(client, reading, record=record)
             except EnapterError:
                 return self._outcome(State.UNKNOWN, error=self._earlier(error))
+            self._note_name(state)
             seen = record.seen
             newer = seen is None or seen.proves(seen.at - self._age, self.before)
             if self.operation.holds(state) and (state is None or newer):
@@ -264,6 +274,7 @@ class Execution(Generic[OperationT]):
             return self._outcome(State.FAILED, error=error)
         finally:
             self.elapsed += record.elapsed
+        self._note_name(state)
         if not self.operation.holds(state):
             return None
         if state is None:
@@ -318,6 +329,12 @@ class Execution(Generic[OperationT]):
         error.answer = answer
         result = None if answer is not None else self._result
         return self._outcome(State.UNKNOWN, result=result, error=error)
+
+    def _note_name(self, state: Any) -> None:
+        """Keep the target's name from its state, so that the report can show it."""
+        if self._item_record is not None:
+            name = name_in(state, self.operation.target())
+            self._item_record.name = name or self._item_record.name
 
     def unchanged(self) -> Outcome[OperationT]:
         """Return the outcome of an operation whose target already had the values when planned."""

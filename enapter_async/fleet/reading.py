@@ -51,6 +51,13 @@ def is_not_there(error: EnapterError) -> bool:
     return isinstance(error, NotFoundError) and error.proven
 
 
+def name_in(state: Any, target: Target) -> str:
+    """Return the name of an operation's target from a state of it; "" if the state has none."""
+    name = getattr(state, "name", None)
+    own = target.name in (getattr(state, "id", None), getattr(state, "slug", None))
+    return name if own and target.name is not None and isinstance(name, str) else ""
+
+
 async def read_state(
     client: Caller, reading: Operation[T], *, record: CallRecord | None = None
 ) -> T | None:

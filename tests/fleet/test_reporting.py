@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async import DeleteDevice, GenerateConfig, UpdateDevice, fleet
-from enapter_async.emulator import Reply
+from enapter_async import Client, DeleteDevice, GenerateConfig, RetryPolicy, UpdateDevice, fleet
+from enapter_async.converter import unstructure
+from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.errors import ConflictError
 from enapter_async.fleet import Outcome, RunRefusedError, State
 from enapter_async.fleet.inputs import WorkItem
@@ -219,6 +220,29 @@ async def test_devices_that_a_plan_read_have_names_and_cluster_by_site_and_type(
     assert failed == {"site": {"site-1": 2, "site-0": 1}, "type": {"LUA": 2, "STANDALONE": 1}}
     assert [data["clusters"][word]["of"] for word in ("site", "type")] == [2, 3]
     assert sum(data["clusters"]["type"]["groups"][0][1].values()) == 4
+
+
+async def test_a_run_without_a_plan_shows_the_names_that_it_came_to_know(tmp_path: Path) -> None:
+    path, quick = tmp_path / "run.db", RetryPolicy(attempts=1)
+    shown = unstructure(device(2, name="Trimmed"))
+    async with (
+        Emulator(world=World(device(n) for n in range(3))) as emulator,
+        Client(emulator.token, base_url=emulator.base_url, retry=quick) as client,
+    ):
+        emulator.faults.add(Reply(status=409), device=uuid(0), method="PATCH", times=2)
+        emulator.faults.add(Drop(), device=uuid(1), method="PATCH", times=None)
+        answer = json.dumps({"device": shown}).encode()
+        differing = Reply(body=answer, content_type="application/json")
+        emulator.faults.add(differing, device=uuid(2), method="PATCH")
+        works = [UpdateDevice(device_id=uuid(n), name="New", slug=f"new-{n}") for n in range(3)]
+        await fleet.apply(client, works, journal=path, abort=None)
+        names = {row: about[1] for row, about in page_of(path)["about"].items()}
+        assert names == {"0": "", "1": "Device 1", "2": "Trimmed"}
+        reads = len(emulator.world.log.arrivals()) - 3
+        assert reads == 1, "only the operation without an answer is read back"
+        again = fleet.JournalOptions(path=path, retry_failed=True)
+        await fleet.resume(client, again, check=True, abort=None)
+    assert page_of(path)["about"]["0"][1] == "Device 0"
 
 
 def test_an_intent_without_an_outcome_is_unknown_unless_the_run_is_active(tmp_path: Path) -> None:

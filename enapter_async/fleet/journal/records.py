@@ -29,6 +29,8 @@ SHOWN: Final = "shown"
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
+NAME: Final = "name"
+"""The detail of an outcome that is not done: the target's name, if it was read or returned."""
 FOLLOW: Final = "follow"
 """The detail of a pending operation: the read that shows its progress."""
 THERE: Final = "there"
@@ -225,9 +227,15 @@ def intent_row(item_record: "ItemRecord", at_ms: int) -> EventRow:
 
 
 def outcome_row(
-    seq: int, outcome: Outcome[Any], at_ms: int, reading: Operation[Any] | None = None
+    seq: int,
+    outcome: Outcome[Any],
+    at_ms: int,
+    reading: Operation[Any] | None = None,
+    name: str = "",
 ) -> EventRow:
     """Return an outcome as a row; `reading` shows the progress of a pending operation.
+
+    `name` is that of the target, if it was read or returned; it is stored beside an error.
 
     An error is stored as its class and message. A result is stored only if it differs from the
     request, and then only the fields that the operation sets.
@@ -243,6 +251,8 @@ def outcome_row(
     if error is not None:
         details["error"] = type(error).__name__
         details["message"] = storable(str(error))[:MESSAGE_CHARACTERS]
+        if name:
+            details[NAME] = storable(name)[:MESSAGE_CHARACTERS]
     if candidates:
         details[CANDIDATES] = [storable(str(getattr(each, "id", ""))) for each in candidates]
     if reading is not None and outcome.state is State.PENDING:
@@ -324,12 +334,16 @@ class RecordKeeper(Protocol):
 class ItemRecord:
     """The journal record of one item."""
 
-    __slots__ = ("_commit", "_keeper", "adopts", "follow", "item", "number", "there", "uncertain")
+    __slots__ = (
+        "_commit", "_keeper", "adopts", "follow", "item", "name", "number", "there", "uncertain",
+    )  # fmt: skip
 
     def __init__(self, item: WorkItem, keeper: RecordKeeper) -> None:
         self._keeper = keeper
         self._commit: asyncio.Future[None] | None = None
         self.item = item
+        self.name = ""
+        """The target's name, as far as it was read or returned."""
         self.number = 0
         """How many intents were submitted for the item, in all sessions."""
         self.uncertain = False

@@ -365,7 +365,8 @@ class JournalSession:
             # If it was cut off before its intent was written, the outcome must follow the intent.
             power = power or (has_intent and not item_record.intent_written)
         at_ms = int(self._clock.wall() * 1000)
-        self._writer.add(outcome_row(item.seq, outcome, at_ms, item_record.follow), power=power)
+        row = outcome_row(item.seq, outcome, at_ms, item_record.follow, item_record.name)
+        self._writer.add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
             witness = resume.witness(item.operation, outcome.result)
             if witness:

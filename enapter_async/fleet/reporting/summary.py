@@ -16,7 +16,7 @@ import attrs
 from enapter_async.converter import operation_to_json
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.journal.records import INTENT, WAVE_BEGUN, Event
+from enapter_async.fleet.journal.records import INTENT, NAME, WAVE_BEGUN, Event
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE
@@ -239,6 +239,9 @@ class _Summary:
             message = _NO_OUTCOME
         general = None if message is None else generalized(message, row[1] if row else None)
         cause = _Cause(state, details.get("error"), event.status, event.code, general)
+        about, name = self._about.get(seq, []), details.get(NAME)
+        if about and not about[1] and isinstance(name, str):
+            about[1] = _clip(name, _VALUE)
         index = self._count(cause, row)
         if row:
             acknowledged = seq in self._replay.acknowledged
