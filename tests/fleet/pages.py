@@ -3,13 +3,12 @@
 import base64
 import hashlib
 import json
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from tests.integrations.browser import CHROMIUM
 
 
 class PageParser(HTMLParser):
@@ -67,7 +66,7 @@ def drawn(page: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-PRESSING = """
+PRESSING = """(() => {
 const rows = () => document.querySelectorAll("section:has(.filters) tbody tr").length;
 const press = (text) => [...document.querySelectorAll("button")]
   .find((each) => each.textContent.includes(text)).click();
@@ -79,5 +78,14 @@ const find = document.querySelector("input");
 find.value = "no such thing";
 find.dispatchEvent(new Event("input"));
 seen.push(document.querySelector("section:has(.filters) tbody").textContent.slice(0, 20));
-document.title = JSON.stringify(seen);
-"""
+return seen;
+})()"""
+OVERFLOW = """(() => {
+const most = document.documentElement.clientWidth;
+const right = (each) => each.checkVisibility() ? each.getBoundingClientRect().right : 0;
+const wide = [...document.querySelectorAll("main *")].filter((each) => right(each) > most + 1);
+return wide.map((each) => `${each.tagName}.${each.className} to ${right(each)}`);
+})()"""
+"""The elements of a page that end to the right of it."""
+A4 = 718
+"""The width of an A4 page between the margins of a browser, in CSS pixels."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ from enapter_async.fleet.reporting.html import json_for_page, write_report
 from enapter_async.fleet.reporting.summary import CAUSES, ROWS
 from enapter_async.fleet.rollout.waves import Rollout
 from tests.fleet.fleets import device, fleet_of, running, uuid
-from tests.fleet.pages import CHROMIUM, PRESSING, PageParser, data_of, drawn
+from tests.fleet.pages import A4, OVERFLOW, PRESSING, PageParser, data_of, drawn
+from tests.integrations.browser import CHROMIUM, chromium
 
 HOSTILE = (
     "</script><script>document.title='taken'</script>",
@@ -379,13 +379,32 @@ async def test_a_browser_draws_it_and_nothing_hostile_runs(hostile: Path, tmp_pa
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
-async def test_a_click_on_a_cause_filters_and_a_heading_sorts(hostile: Path) -> None:
-    page = hostile.with_suffix(".html")
+async def test_it_filters_and_sorts_fits_a_phone_and_prints_everything(
+    hostile: Path, tmp_path: Path
+) -> None:
+    page, long = hostile.with_suffix(".html"), tmp_path / "long.db"
     write_report(hostile, page)
-    text = re.sub(r"<meta http-equiv[^>]*>", "", page.read_text("utf-8"))  # lets the test press
-    page.write_text(text.replace("</body>", f"<script>{PRESSING}</script></body>"), "utf-8")
-    (title,) = re.findall("<title>(.*)</title>", drawn(page, hostile.parent).stdout)
-    assert json.loads(title.replace("&quot;", '"')) == [4, 1, 4, "32", "Nothing here matches"]
+    with journal_of(long, [WorkItem(seq=n, operation=rename(n)) for n in range(300)]):
+        write_report(long, long.with_suffix(".html"))
+    async with chromium(tmp_path / "browser") as tab:
+        await tab.open(page.as_uri())
+        assert await tab.evaluate(PRESSING) == [4, 1, 4, "32", "Nothing here matches"]
+        for media, width in (("screen", 390), ("print", A4)):
+            await tab.ask("Emulation.setEmulatedMedia", media=media)
+            await tab.ask(
+                "Emulation.setDeviceMetricsOverride",
+                width=width, height=844, deviceScaleFactor=1, mobile=False,
+            )  # fmt: skip
+            await tab.open(page.as_uri())
+            assert await tab.evaluate(OVERFLOW) == [], media
+            filters = "document.querySelector('.filters').checkVisibility()"
+            assert await tab.evaluate(filters) is (media == "screen")
+        await tab.open(long.with_suffix(".html").as_uri())
+        rows = "document.querySelectorAll('section:has(.filters) tbody tr').length"
+        assert await tab.evaluate(rows) < 300
+        await tab.ask("Page.printToPDF")
+        assert await tab.evaluate(rows) == 300
+        assert tab.complaints == []
 
 
 async def test_counts_and_causes_are_there_without_javascript(hostile: Path) -> None:
