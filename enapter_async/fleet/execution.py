@@ -19,14 +19,7 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
-from enapter_async.fleet.reading import (
-    FINDABLE,
-    Caller,
-    find_older,
-    is_not_there,
-    name_in,
-    read_state,
-)
+from enapter_async.fleet.reading import FINDABLE, Caller, find_older, is_not_there, read_state
 from enapter_async.limits.limiter import Limiter
 from enapter_async.operation import Operation, Repeat, Settles, described
 
@@ -333,8 +326,7 @@ class Execution(Generic[OperationT]):
     def _note_name(self, state: Any) -> None:
         """Keep the target's name from its state, so that the report can show it."""
         if self._item_record is not None:
-            name = name_in(state, self.operation.target())
-            self._item_record.name = name or self._item_record.name
+            self._item_record.note_name(state)
 
     def unchanged(self) -> Outcome[OperationT]:
         """Return the outcome of an operation whose target already had the values when planned."""

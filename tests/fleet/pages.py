@@ -8,6 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from enapter_async import UpdateDevice
+from enapter_async.fleet.reporting.html import write_report
+from tests.fleet.fleets import uuid
 from tests.integrations.browser import CHROMIUM
 
 
@@ -51,6 +54,17 @@ def data_of(path: Path) -> Any:
     parser = PageParser(path.read_text("utf-8"))
     scripts = [text for tag, text in parser.texts if tag == "script"]
     return json.loads(scripts[0])
+
+
+def page_of(journal: Path, **options: Any) -> Any:
+    """Write the report of a journal, and return its data."""
+    page = journal.with_suffix(".html")
+    write_report(journal, page, **options)
+    return data_of(page)
+
+
+def rename(number: int, name: str = "New") -> UpdateDevice:
+    return UpdateDevice(device_id=uuid(number), name=name)
 
 
 def drawn(page: Path, folder: Path) -> "subprocess.CompletedProcess[str]":

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async import Client, DeleteDevice, GenerateConfig, RetryPolicy, UpdateDevice, fleet
-from enapter_async.converter import unstructure
-from enapter_async.emulator import Drop, Emulator, Reply, World
+from enapter_async import DeleteDevice, GenerateConfig, UpdateDevice, fleet
+from enapter_async.emulator import Reply
 from enapter_async.errors import ConflictError
 from enapter_async.fleet import Outcome, RunRefusedError, State
 from enapter_async.fleet.inputs import WorkItem
@@ -26,7 +25,16 @@ from enapter_async.fleet.reporting.html import json_for_page, write_report
 from enapter_async.fleet.reporting.summary import CAUSES, ROWS
 from enapter_async.fleet.rollout.waves import Rollout
 from tests.fleet.fleets import device, fleet_of, running, uuid
-from tests.fleet.pages import A4, OVERFLOW, PRESSING, PageParser, data_of, drawn
+from tests.fleet.pages import (
+    A4,
+    OVERFLOW,
+    PRESSING,
+    PageParser,
+    data_of,
+    drawn,
+    page_of,
+    rename,
+)
 from tests.integrations.browser import CHROMIUM, chromium
 
 HOSTILE = (
@@ -41,10 +49,6 @@ HOSTILE = (
 )
 
 
-def rename(number: int, name: str = "New") -> UpdateDevice:
-    return UpdateDevice(device_id=uuid(number), name=name)
-
-
 def facts(count: int) -> dict[str, str]:
     return {"created_ms": "1000", "base_url": "http://127.0.0.1/v3", "count": str(count)}
 
@@ -55,12 +59,6 @@ def journal_of(path: Path, works: list[WorkItem]) -> Iterator[SQLiteJournal]:
         for _ in journal.begin(facts(len(works)), map(item_row, works)):
             pass
         yield journal
-
-
-def page_of(journal: Path, **options: Any) -> Any:
-    page = journal.with_suffix(".html")
-    write_report(journal, page, **options)
-    return data_of(page)
 
 
 @pytest.fixture
@@ -193,56 +191,6 @@ async def test_items_finished_by_a_later_session_are_shown_as_done(tmp_path: Pat
     assert (data["causes"], data["rows"]) == ([], [])
     ended = {state: counts[-1] for state, counts in data["course"]["ended"].items()}
     assert (ended["applied"], ended["failed"]) == (2, 0)
-
-
-async def test_devices_that_a_plan_read_have_names_and_cluster_by_site_and_type(
-    tmp_path: Path,
-) -> None:
-    path, conflict = tmp_path / "run.db", Reply(status=409)
-    kinds = ("LUA", "STANDALONE", "NATIVE")
-    devices = [device(n, type=kinds[n % 3], site_id=f"site-{n % 2}") for n in range(12)]
-    async with running(devices) as (emulator, client):
-        for number in (0, 3, 1):  # two LUA devices and a STANDALONE; sites 0, 1 and 1
-            emulator.faults.add(conflict, device=uuid(number), method="PATCH")
-        with await fleet.plan(client, [rename(n) for n in range(12)]) as plan:
-            rows = fleet.JournalOptions(path=path, facts={"rows": "0:7"})
-            await fleet.apply(client, plan, journal=rows, abort=None)
-    data = page_of(path)
-    assert data["about"] == {
-        "0": ["site-0", "Device 0", "LUA", 7],
-        "1": ["site-1", "Device 1", "STANDALONE", 8],
-        "3": ["site-1", "Device 3", "LUA", 10],
-    }
-    failed = {
-        word: {name: counts["failed"] for name, counts in found["groups"]}
-        for word, found in data["clusters"].items()
-    }
-    assert failed == {"site": {"site-1": 2, "site-0": 1}, "type": {"LUA": 2, "STANDALONE": 1}}
-    assert [data["clusters"][word]["of"] for word in ("site", "type")] == [2, 3]
-    assert sum(data["clusters"]["type"]["groups"][0][1].values()) == 4
-
-
-async def test_a_run_without_a_plan_shows_the_names_that_it_came_to_know(tmp_path: Path) -> None:
-    path, quick = tmp_path / "run.db", RetryPolicy(attempts=1)
-    shown = unstructure(device(2, name="Trimmed"))
-    async with (
-        Emulator(world=World(device(n) for n in range(3))) as emulator,
-        Client(emulator.token, base_url=emulator.base_url, retry=quick) as client,
-    ):
-        emulator.faults.add(Reply(status=409), device=uuid(0), method="PATCH", times=2)
-        emulator.faults.add(Drop(), device=uuid(1), method="PATCH", times=None)
-        answer = json.dumps({"device": shown}).encode()
-        differing = Reply(body=answer, content_type="application/json")
-        emulator.faults.add(differing, device=uuid(2), method="PATCH")
-        works = [UpdateDevice(device_id=uuid(n), name="New", slug=f"new-{n}") for n in range(3)]
-        await fleet.apply(client, works, journal=path, abort=None)
-        names = {row: about[1] for row, about in page_of(path)["about"].items()}
-        assert names == {"0": "", "1": "Device 1", "2": "Trimmed"}
-        reads = len(emulator.world.log.arrivals()) - 3
-        assert reads == 1, "only the operation without an answer is read back"
-        again = fleet.JournalOptions(path=path, retry_failed=True)
-        await fleet.resume(client, again, check=True, abort=None)
-    assert page_of(path)["about"]["0"][1] == "Device 0"
 
 
 def test_an_intent_without_an_outcome_is_unknown_unless_the_run_is_active(tmp_path: Path) -> None:

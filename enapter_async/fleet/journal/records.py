@@ -16,6 +16,7 @@ from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.before_column import before_text, parse_before
 from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.reading import name_in
 from enapter_async.operation import Operation, field_of
 from enapter_async.operations.kinds import OLD_NAMES
 
@@ -354,6 +355,10 @@ class ItemRecord:
         """Whether the only candidate that a search finds is taken for what was done."""
         self.there: frozenset[str] | None = None
         """The ids of candidates that existed before the first intent; None if they are unknown."""
+
+    def note_name(self, state: Any) -> None:
+        """Keep the target's name, if a state that was read or returned has it."""
+        self.name = name_in(state, self.item.operation.target()) or self.name
 
     def age(self) -> float:
         """Return how many seconds ago an earlier session wrote the item's first intent, or 0."""
