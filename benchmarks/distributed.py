@@ -39,7 +39,8 @@ from enapter_async import Client, fleet
 from enapter_async.fleet.distributed.engine import Engine
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
-from tests.distributed.engines import ENGINES, engine_at, prepared
+from tests.distributed.engines import ENGINES, prepared
+from tests.distributed.worker_process import engine_at
 
 MOST_CPU: Final = {"tables": 1.15, "pgqueuer": 1.15, "temporal": 1.3}
 MOST_OWN_MS: Final = 5.0

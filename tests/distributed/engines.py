@@ -11,22 +11,10 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from enapter_async.fleet.distributed.engine import Engine
 from enapter_async.fleet.distributed.engines.pgqueuer import PgQueuerEngine
-from enapter_async.fleet.distributed.engines.temporal import TemporalEngine
+from tests.distributed.worker_process import TARGET
 
 ENGINES = ("tables", "pgqueuer", "temporal")
-HEARTBEAT = 1.5
-TARGET = "TEMPORAL_TARGET"
-
-
-def engine_at(name: str, address: str) -> Engine | None:
-    """Return an engine; "tables" stands for none, where workers look into the job's tables."""
-    if name == "pgqueuer":
-        return PgQueuerEngine(address, heartbeat=HEARTBEAT)
-    if name == "temporal":
-        return TemporalEngine(os.environ[TARGET], heartbeat=HEARTBEAT)
-    return None
 
 
 @contextlib.asynccontextmanager

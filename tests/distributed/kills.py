@@ -32,7 +32,6 @@ from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.distributed.engines import ENGINES, prepared
 from tests.support.postgres import PostgresServer
 
-WORKERS = 3
 PATIENCE = 120.0
 
 
@@ -66,21 +65,21 @@ class Trial:
 
     async def take_over(self) -> float:
         """Kill a worker that has a partition; return how long the partition waited."""
-        async with self._working():
-            job = await self._submitted(by=1000, max_rate=45.0)
-            control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))
-            async with asyncio.timeout(PATIENCE):
-                first = await self._owner(control, job, but="")
-                log = self.emulator.world.log
-                while not log.count_arrivals():  # noqa: ASYNC110 - the emulator has no event for it
-                    await asyncio.sleep(0.02)
-                killed = time.monotonic()
-                self.names[first].kill()
-                await self._owner(control, job, but=first)
-                took = time.monotonic() - killed
-                await job.wait()
-            await control.close()
-            await asyncio.to_thread(self._check, job)
+        job = await self._submitted(by=1000, max_rate=len(self.emulator.world) / 2)
+        control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))
+        async with asyncio.timeout(PATIENCE):
+            first = await self._owner(control, job, but="")
+            log = self.emulator.world.log
+            while not log.count_arrivals():  # noqa: ASYNC110 - the emulator has no event for it
+                await asyncio.sleep(0.02)
+            killed = time.monotonic()
+            self.names[first].kill()
+            await self._owner(control, job, but=first)
+            took = time.monotonic() - killed
+            await self._replace(self.names[first])
+            await job.wait()
+        await control.close()
+        await asyncio.to_thread(self._check, job)
         return took
 
     async def _owner(self, control: Control, job: fleet.Job, *, but: str) -> str:
@@ -90,27 +89,27 @@ class Trial:
                 return str(row["owner"])
             await asyncio.sleep(0.02)
 
-    async def run(self, kills: int, crashes: int, *, apart: float = 0.6) -> Told:
+    async def run(self, kills: int, stops: int, crashes: int, *, apart: float = 0.6) -> Told:
         """Disturb jobs that often, one job after the other, and check each at its end."""
-        todo = ["kill"] * kills + ["crash"] * crashes
+        todo = ["kill"] * kills + ["stop"] * stops + ["crash"] * crashes
         self.chance.shuffle(todo)
-        async with self._working():
-            while todo or not self.told.jobs:
-                job = await self._submitted()
-                try:
-                    async with asyncio.timeout(PATIENCE):
-                        await self._disturb(job, todo, apart)
-                        await job.wait()
-                except TimeoutError:
-                    self.told.broken.append(f"{job.name} did not end: {await job.status()}")
-                    break
-                await asyncio.to_thread(self._check, job)
+        while todo or not self.told.jobs:
+            job = await self._submitted()
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self._disturb(job, todo, apart)
+                    await job.wait()
+            except TimeoutError:
+                self.told.broken.append(f"{job.name} did not end: {await job.status()}")
+                break
+            await asyncio.to_thread(self._check, job)
         return self.told
 
     @contextlib.asynccontextmanager
-    async def _working(self) -> AsyncIterator[None]:
+    async def working(self, workers: int) -> AsyncIterator[None]:
+        """Keep so many workers running for as long as the block lasts."""
         try:
-            for _ in range(WORKERS):
+            for _ in range(workers):
                 await self._start()
             yield
         finally:
@@ -157,7 +156,8 @@ class Trial:
             with contextlib.suppress(fleet.JournalError):
                 if (await job.status()).over:
                     return
-            if todo.pop() == "crash":
+            kind = todo.pop()
+            if kind == "crash":
                 self.told.crashes += 1
                 await asyncio.to_thread(self.server.crash)
                 await asyncio.sleep(self.chance.uniform(0.1, 0.8))
@@ -168,7 +168,7 @@ class Trial:
                 self._workers.remove(process)
                 await self._start()
             process = self.chance.choice(self._workers)
-            if self.chance.random() < 0.3:
+            if kind == "stop":
                 self.told.stops += 1
                 process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(self.chance.uniform(0.5, 1.8))
@@ -176,9 +176,13 @@ class Trial:
             else:
                 self.told.kills += 1
                 process.kill()
-                await process.wait()
-                self._workers.remove(process)
-                await self._start()
+                await self._replace(process)
+
+    async def _replace(self, process: asyncio.subprocess.Process) -> None:
+        """Start another worker for one that was killed."""
+        await process.wait()
+        self._workers.remove(process)
+        await self._start()
 
     def _check(self, job: fleet.Job) -> None:
         """Compare the job's journal with what the emulator saw, and forget what it saw."""
@@ -213,9 +217,11 @@ class Trial:
 
 
 @contextlib.asynccontextmanager
-async def trial_of(engine: str, seed: int, devices: int = 150) -> AsyncIterator[Trial]:
+async def trial_of(
+    engine: str, seed: int, server: PostgresServer, *, devices: int = 150, workers: int = 3
+) -> AsyncIterator[Trial]:
     """Set up a trial with a database and an emulator of its own."""
-    with PostgresServer.running() as server, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         address = server.new_database()
         with closing(connect(Address.parse(address, with_run=False))) as connection:
             prepare_tables(connection)
@@ -226,22 +232,25 @@ async def trial_of(engine: str, seed: int, devices: int = 150) -> AsyncIterator[
                 server=server, address=address, engine=engine, emulator=emulator,
                 folder=Path(folder), chance=random.Random(seed),
             )  # fmt: skip
-            yield trial
+            async with trial.working(workers):
+                yield trial
             log = (Path(folder) / "workers.log").read_text("utf-8")
             if "Traceback" in log:
                 trial.told.broken.append(log[log.index("Traceback") :][:3000])
 
 
 async def _main(engine: str, kills: int, crashes: int, seed: int) -> Told:
-    async with trial_of(engine, seed) as trial:
-        sys.stdout.write(f"{engine}: taken over after {await trial.take_over():.1f} s\n")
-        return await trial.run(kills, crashes)
+    with PostgresServer.running() as server:
+        async with trial_of(engine, seed, server) as trial:
+            sys.stdout.write(f"{engine}: taken over after {await trial.take_over():.1f} s\n")
+            stops = kills * 3 // 10
+            return await trial.run(kills - stops, stops, crashes)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", choices=ENGINES, default="tables")
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="3 of 10 are stopped instead")
     parser.add_argument("--crashes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()

@@ -1,14 +1,29 @@
 """A worker in a process of its own, to be killed: base URL, address, engine, folder, name."""
 
 import asyncio
+import importlib
 import logging
+import os
 import signal
 import sys
+from typing import Any
 
 from enapter_async import Client, RetryPolicy, fleet
-from tests.distributed.engines import engine_at
 
 LEASE = 1.0
+HEARTBEAT = 1.5
+TARGET = "TEMPORAL_TARGET"
+
+
+def engine_at(name: str, address: str) -> Any:
+    """Return an engine; "tables" stands for none, where workers look into the job's tables."""
+    if name == "tables":
+        return None
+    # Only this one, since the library of an engine takes as long to import as all the rest.
+    module = importlib.import_module(f"enapter_async.fleet.distributed.engines.{name}")
+    if name == "pgqueuer":
+        return module.PgQueuerEngine(address, heartbeat=HEARTBEAT)
+    return module.TemporalEngine(os.environ[TARGET], heartbeat=HEARTBEAT)
 
 
 async def main(base_url: str, address: str, engine: str, folder: str, name: str) -> None:
