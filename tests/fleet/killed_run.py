@@ -104,9 +104,8 @@ def set_traps(trap: Trap) -> None:
     replace(journal_writer, "CHECKPOINT_ROWS", 20)
 
 
-async def main(settings: Settings) -> None:
-    trap = Trap(settings)
-    set_traps(trap)
+async def carry_out(settings: Settings, trap: Trap | None = None) -> None:
+    """Begin or resume the run."""
     operations = settings.operations
     async with (
         Client(settings.token, base_url=settings.base_url) as client,
@@ -121,8 +120,15 @@ async def main(settings: Settings) -> None:
         async for _ in run:
             if settings.point == "in a drain":
                 run.stop()
-            trap.passes("in a drain")
-            trap.passes("after an outcome")
+            if trap is not None:
+                trap.passes("in a drain")
+                trap.passes("after an outcome")
+
+
+async def main(settings: Settings) -> None:
+    trap = Trap(settings)
+    set_traps(trap)
+    await carry_out(settings, trap)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from enapter_async.fleet.journal.records import INTENT
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
+from tests.fleet.killed_run import Settings, carry_out
 from tests.support.postgres import PostgresServer
 
 CHECKPOINT = "during a checkpoint"
@@ -89,18 +90,22 @@ class Story:
             return bool(journal.facts())
 
     async def _session(self, point: str, *, resume: bool) -> None:
-        settings = {
-            "base_url": self.emulator.base_url,
-            "token": self.emulator.token,
-            "journal": self.journal,
-            "credentials": str(self.credentials),
-            "concurrency": CONCURRENCY,
-            "operations": None if resume else [operation_to_json(each) for each in self.operations],
-            "point": point,
-            "hit": self.chance.randint(1, 4),
-        }
+        settings = Settings(
+            base_url=self.emulator.base_url,
+            token=self.emulator.token,
+            journal=self.journal,
+            credentials=str(self.credentials),
+            concurrency=CONCURRENCY,
+            operations=None if resume else [operation_to_json(each) for each in self.operations],
+            point=point,
+            hit=self.chance.randint(1, 4),
+        )
+        if not point:  # nothing kills it, so it needs no process of its own
+            async with asyncio.timeout(PATIENCE):
+                await carry_out(settings)
+            return
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.fleet.killed_run", json.dumps(settings)
+            *(sys.executable, "-m", "tests.fleet.killed_run", json.dumps(attrs.asdict(settings)))
         )
         try:
             if point == MID_REQUEST:

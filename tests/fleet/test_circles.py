@@ -144,7 +144,7 @@ asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no SIGKILL")
-@pytest.mark.parametrize("patches", [1, 2, 4])
+@pytest.mark.parametrize("patches", [1, 4])  # the first of the circle, and the last
 async def test_a_resume_completes_a_circle_after_a_kill(patches: int, tmp_path: Path) -> None:
     async with running(fleet_of(3)) as (emulator, client):
         with await plan(client, circle(0, 1, 2)) as made:

@@ -22,7 +22,7 @@ from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import turns
 
-ARRIVALS = 3_000
+DEVICES, ARRIVALS = 400, 1_200
 
 
 class Witness:
@@ -57,14 +57,14 @@ class Witness:
 
 @pytest.mark.timeout(120)
 async def test_every_arrival_finds_its_intent(tmp_path: Path) -> None:
-    world = World.seeded(1000, 1, role="OWNER", keep_records=False)
+    world = World.seeded(DEVICES, 1, role="OWNER", keep_records=False)
     ids = [device.id for device in world]
     operations = [
-        UpdateDevice(device_id=ids[number % 1000], name=f"name {number}")
+        UpdateDevice(device_id=ids[number % DEVICES], name=f"name {number}")
         for number in range(ARRIVALS)
     ]
     path = tmp_path / "run.db"
-    upcoming = {each: iter(range(place, ARRIVALS, 1000)) for place, each in enumerate(ids)}
+    upcoming = {each: iter(range(place, ARRIVALS, DEVICES)) for place, each in enumerate(ids)}
     # Operations on one device run in order, so its arrivals match its operations one by one.
     witness = Witness(path, lambda device: next(upcoming[device]))
     faults = Faults()

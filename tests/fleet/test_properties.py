@@ -35,7 +35,7 @@ def test_a_job_never_lies(kind: TransportKind, loop: Loop, story: Story) -> None
 
 
 @given(story=stories("whole", "stop", "cut", "leave", "cancel"))
-@examples(30)
+@examples(16)
 def test_a_job_ended_at_any_moment_and_resumed_never_lies(
     kind: TransportKind, loop: Loop, story: Story
 ) -> None:
