@@ -34,13 +34,13 @@ def json_library() -> None:
 
 
 @given(plan=plans())
-@examples(250)
+@examples(100)
 def test_a_call_never_lies(kind: TransportKind, loop: Loop, plan: Plan) -> None:
     run_on(loop, play_and_judge(kind, plan))
 
 
 @given(plan=plans(cancelled=True))
-@examples(200)
+@examples(80)
 def test_a_call_cancelled_at_any_moment_never_lies(
     kind: TransportKind, loop: Loop, plan: Plan
 ) -> None:
