@@ -37,8 +37,8 @@ FLOORS = (
 """From the lowest layer up; a file imports only from lower layers and from its own package."""
 
 FLOORS_OF_FLEET = (
-    ("circuit_breaker", "errors", "private_files", "progress", "reading", "row_numbers", "scratch"),
-    ("waits",),
+    ("circuit_breaker", "errors", "private_files", "progress", "row_numbers", "scratch"),
+    ("reading", "waits"),
     ("credentials", "obstacles", "patience", "spreadsheets"),
     ("admission", "operation_files"),
     ("desired_files", "outcomes"),

@@ -1,6 +1,7 @@
 """Reads that wait as long as their run would: an unavailable server must not end a job."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from enapter_async._http.call import CallRecord
@@ -18,7 +19,10 @@ from enapter_async.fleet.waits import Reason, Wait, minutes
 from enapter_async.operation import Operation
 
 T = TypeVar("T")
+ThingT = TypeVar("ThingT")
 
+AT_ONCE: Final = 8
+"""How many things are read at the same time."""
 AWAY: Final = (502, 503, 504)
 """Statuses with which a proxy answers for a server that is unavailable."""
 FIRST_PAUSE: Final = 1.0
@@ -89,6 +93,31 @@ class PatientReads:
         if self._since is not None:
             self._since = None
             self._on_wait(None)
+
+
+async def read_each(read: Callable[[ThingT], Awaitable[T]], wanted: Sequence[ThingT]) -> list[T]:
+    """Read all of them, a few at a time, and return the results in order.
+
+    Raises:
+        PausedTooLongError: the server was unavailable for too long.
+    """
+    found: list[T] = []
+
+    async def one(thing: ThingT) -> T:
+        return await read(thing)
+
+    for start in range(0, len(wanted), AT_ONCE):
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                some = wanted[start : start + AT_ONCE]
+                reading = [tasks.create_task(one(each)) for each in some]
+        except ExceptionGroup as group:
+            paused = group.subgroup(PausedTooLongError)
+            if paused is None:
+                raise
+            raise paused.exceptions[0] from None
+        found += [each.result() for each in reading]
+    return found
 
 
 def is_away(error: EnapterError) -> bool:

@@ -8,6 +8,7 @@ from enapter_async._http.evidence import candidates
 from enapter_async._http.message import Failure
 from enapter_async._http.searching import ids_of, looks_before, searched
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
+from enapter_async.fleet.errors import PausedTooLongError
 from enapter_async.operation import Operation, Settles, Target, described
 from enapter_async.operations.kinds import OLD_NOUN
 from enapter_async.operations.nouns import noun_named
@@ -162,6 +163,9 @@ async def is_online(client: Caller, name: str) -> bool:
     """Return whether the object with this `health_name` is online; changes nothing.
 
     An object that cannot be read counts as not online. Safe to repeat.
+
+    Raises:
+        PausedTooLongError: the server is unavailable, which says nothing about the object.
     """
     noun_name, _, thing_id = name.rpartition(":")
     noun = noun_named(noun_name or OLD_NOUN)
@@ -170,6 +174,8 @@ async def is_online(client: Caller, name: str) -> bool:
         return False
     try:
         state = await client.call(reading, record=CallRecord(), patient=True)
+    except PausedTooLongError:
+        raise
     except EnapterError:
         return False
     return noun.is_online(state) is True

@@ -10,11 +10,13 @@ from typing import Any
 import attrs
 import pytest
 
-from enapter_async import fleet
+from enapter_async import Client, fleet
 from enapter_async.clock import Clock
 from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.faults import ServerFailure
 from enapter_async.emulator.telemetry import Telemetry
 from enapter_async.fleet import Rollout, State
+from enapter_async.fleet.patience import FIRST_PAUSE
 from tests.distributed.jobs import (
     LEASE,
     at_arrival,
@@ -78,6 +80,63 @@ async def notes(job: fleet.Job) -> set[str]:
         return {str(row["what"]) for row in await control.notes(job.name)}
     finally:
         await control.close()
+
+
+@attrs.define
+class Waiting:
+    """A clock that skips the pauses of reads, once the job has been seen to wait."""
+
+    job: fleet.Job
+    skipped: float = 0.0
+    seen: str = ""
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds < FIRST_PAUSE / 2:
+            await asyncio.sleep(seconds)
+            return
+        async with asyncio.timeout(40):
+            while not self.seen:
+                self.seen = (await self.job.status()).waiting
+                await asyncio.sleep(0.01)
+        self.skipped += seconds
+
+    def client(self, emulator: Emulator, **settings: Any) -> Client:
+        clock = Clock(monotonic=lambda: time.monotonic() + self.skipped, sleep=self.sleep)
+        return client_for(emulator)(clock=clock, **settings)
+
+
+async def test_a_server_that_is_away_passes_no_gate_and_fails_none(
+    emulator: Emulator, place: str
+) -> None:
+    first = [device.id for device in emulator.world][:SIZE]
+    for device in first:
+        emulator.world.change(device, connectivity="ONLINE")
+    emulator.faults.add(ServerFailure(status=503), method="GET", times=None)
+    gates = Rollout(waves=(SIZE, "rest"), health=fleet.HealthGate(most_lost=10))
+    job = await submitted(emulator, place, rollout=gates, max_pause=900)
+    waiting = Waiting(job)
+    async with fleet.Worker(partial(waiting.client, emulator), place, lease=LEASE):
+        status = await ended(job)
+        assert waiting.seen.startswith("paused 0:0")
+        assert waiting.seen.endswith("the host responds with HTTP 503")
+        assert status.stopped == (
+            "wave 1 cannot start without a check: nothing got through for 15:00: "
+            "the host responds with HTTP 503"
+        )
+        assert (written(emulator), status.waiting) == ([], "")
+        emulator.faults.clear()
+        emulator.faults.add(ServerFailure(status=503), method="GET", times=3 * SIZE)
+
+        def fall_silent() -> None:
+            for device in first:
+                emulator.world.change(device, connectivity="OFFLINE")
+
+        at_arrival(emulator, SIZE, fall_silent)
+        await job.resume()
+        stopped = (await ended(job)).stopped
+    assert stopped is not None
+    assert "20 of 20 devices that were online before it are no longer" in stopped
+    assert len(written(emulator)) == SIZE
 
 
 @attrs.define

@@ -8,19 +8,18 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from typing import Self
 
 import attrs
 
-from enapter_async.client import Client
+from enapter_async.clock import Clock
 from enapter_async.fleet.journal.names import read_journal
-from enapter_async.fleet.reading import health_name, is_online
+from enapter_async.fleet.patience import read_each
+from enapter_async.fleet.reading import Caller, health_name, is_online
 from enapter_async.fleet.rollout.gates import Gates, Judgement
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
-
-AT_ONCE = 8
-"""How many devices are checked at the same time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -46,17 +45,22 @@ class Seen:
         return json.dumps(attrs.asdict(self))
 
 
+def is_examined(rollout: Rollout) -> bool:
+    """Return whether a rollout has a health gate or other gates."""
+    return rollout.health is not None or bool(rollout.gates)
+
+
 @attrs.frozen
 class Examination:
-    """Examines the devices of a job's waves with a worker's client."""
+    """Examines the devices of a job's waves by the reads of a worker.
 
-    client: Client
+    Raises:
+        PausedTooLongError: the server was unavailable for longer than these reads wait.
+    """
+
+    client: Caller
+    clock: Clock
     rollout: Rollout
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the rollout has a health gate or other gates."""
-        return self.rollout.health is not None or bool(self.rollout.gates)
 
     async def before(self, journals: Sequence[str]) -> Seen:
         """Return what the devices of a wave show before it; `journals` are its partitions'."""
@@ -80,7 +84,7 @@ class Examination:
 
     @property
     def _gates(self) -> Gates:
-        return Gates(self.client, self.rollout.gates, self.client.clock)
+        return Gates(self.client, self.rollout.gates, self.clock)
 
     async def _lost(self, gate: HealthGate, were: Sequence[str]) -> str:
         lost = (await self._are_online(were)).count(False)
@@ -93,15 +97,7 @@ class Examination:
 
     async def _are_online(self, names: Sequence[str]) -> list[bool]:
         """Return which objects are online, in order."""
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def look(name: str) -> bool:
-            async with turns:
-                return await is_online(self.client, name)
-
-        async with asyncio.TaskGroup() as tasks:
-            looks = [tasks.create_task(look(name)) for name in names]
-        return [each.result() for each in looks]
+        return await read_each(partial(is_online, self.client), names)
 
 
 def _sample(

@@ -8,12 +8,26 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.fleet.distributed.coordinator import Begin, End, Hold, Stop, next_step
-from enapter_async.fleet.distributed.examination import Examination, Seen
+from enapter_async.fleet.distributed.examination import Examination, Seen, is_examined
 from enapter_async.fleet.distributed.job_statements import Control, JobRecord
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Place
+from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.patience import PatientReads
+from enapter_async.fleet.waits import Wait
 
 logger = logging.getLogger(LOGGER)
+
+
+@attrs.define
+class _Examining:
+    """Devices that are examined before a wave, and why that waits."""
+
+    task: "asyncio.Task[None] | None" = None
+    wait: Wait | None = None
+
+    def waits(self, wait: Wait | None) -> None:
+        self.wait = wait
 
 
 @attrs.define
@@ -24,7 +38,7 @@ class Keeper:
     """
 
     place: Place
-    _beginning: dict[str, asyncio.Task[None]] = attrs.field(factory=dict)
+    _examining: dict[str, _Examining] = attrs.field(factory=dict)
 
     async def keep(self, control: Control, job: str, client: Client) -> bool:
         """Take the next step of a job; return whether this worker is its keeper.
@@ -36,24 +50,29 @@ class Keeper:
         if record is None:
             await self._give_up(job)
             return False
-        beginning = self._beginning.get(job)
-        if beginning is None:
+        examining = self._examining.get(job)
+        if examining is None or examining.task is None:
             await self._step(control, record, client)
-        elif beginning.done():
-            del self._beginning[job]
-            beginning.result()
+        elif examining.task.done():
+            del self._examining[job]
+            examining.task.result()
+        else:
+            wait = examining.wait
+            text = "" if wait is None else wait.text(client.clock.monotonic())
+            if text != record.waits:
+                await control.waits(record, text)
         return True
 
     async def keep_only(self, jobs: Collection[str]) -> None:
         """Stop examining devices for all jobs but these."""
-        for job in self._beginning.keys() - set(jobs):
+        for job in self._examining.keys() - set(jobs):
             await self._give_up(job)
 
     async def _give_up(self, job: str) -> None:
-        beginning = self._beginning.pop(job, None)
-        if beginning is not None:
-            beginning.cancel()
-            await asyncio.gather(beginning, return_exceptions=True)
+        examining = self._examining.pop(job, None)
+        if examining is not None and examining.task is not None:
+            examining.task.cancel()
+            await asyncio.gather(examining.task, return_exceptions=True)
 
     async def _step(self, control: Control, job: JobRecord, client: Client) -> None:
         waves = await control.waves(job.name)
@@ -63,13 +82,15 @@ class Keeper:
                 await _stop(control, job, step.why)
             case Hold():
                 await control.hold(job, step.seconds)
+            case Begin() if job.rollout is not None and is_examined(job.rollout):
+                examining = self._examining[job.name] = _Examining()
+                clock, patience = client.clock, job.facts["max_pause"]
+                reads = PatientReads(client, clock, patience, examining.waits)
+                examination = Examination(reads, clock, job.rollout)
+                begin = self._examine(control, job, step.wave, examination)
+                examining.task = asyncio.create_task(begin)
             case Begin():
-                examination = None if job.rollout is None else Examination(client, job.rollout)
-                if examination is not None and examination.is_needed:
-                    examining = self._examine(control, job, step.wave, examination)
-                    self._beginning[job.name] = asyncio.create_task(examining)
-                else:
-                    await _begin(control, job, step.wave, Seen())
+                await _begin(control, job, step.wave, Seen())
             case End():
                 if await control.end(job):
                     logger.info("worker %s: job %s has ended", control.worker, job.name)
@@ -78,6 +99,14 @@ class Keeper:
         self, control: Control, job: JobRecord, wave: int, examination: Examination
     ) -> None:
         """Let a wave start, unless the devices of the previous one are not as before."""
+        try:
+            await self._begin_examined(control, job, wave, examination)
+        except PausedTooLongError as error:
+            await _stop(control, job, f"wave {wave + 1} cannot start without a check: {error}")
+
+    async def _begin_examined(
+        self, control: Control, job: JobRecord, wave: int, examination: Examination
+    ) -> None:
         apart = ""
         if not job.position.accepted:
             judged = await examination.after(job.seen)

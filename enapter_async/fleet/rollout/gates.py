@@ -4,9 +4,8 @@ Devices are read by the pages of their sites, 50 in one request, as long as that
 requests than half of those that would read them one by one.
 """
 
-import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -14,6 +13,8 @@ import attrs
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import EnapterError
+from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.patience import read_each
 from enapter_async.fleet.planning.paging import read_pages
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.waves import Gate
@@ -22,8 +23,6 @@ from enapter_async.operations.nouns import Condition, noun_named
 
 BETWEEN_LOOKS: Final = 30.0
 """Seconds between two checks of a condition that must stay met."""
-AT_ONCE: Final = 8
-"""How many single devices are read at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +103,7 @@ class Gates:
         for reading in condition.reads(names):
             own = True
             # A device of which nothing can be read does not count as healthy.
-            with contextlib.suppress(EnapterError):
+            with _unreadable():
                 found |= await self.client.call(reading, record=CallRecord(), patient=True)
         known = found if own else states
         return {name: condition.is_met(known[name]) if name in known else None for name in names}
@@ -124,10 +123,7 @@ class Gates:
         for site, names in by_site.items():
             await self._read_pages(site, names, tuple(expand), found)
         left = [name for name in devices if name not in found]
-        for start in range(0, len(left), AT_ONCE):
-            async with asyncio.TaskGroup() as tasks:
-                for name in left[start : start + AT_ONCE]:
-                    tasks.create_task(self._read_one(name, tuple(expand), found))
+        await read_each(lambda name: self._read_one(name, tuple(expand), found), left)
         return found
 
     async def _read_pages(
@@ -140,7 +136,7 @@ class Gates:
             return
         pages = read_pages(self.client, noun, site_id=site or None, expand=expand)
         # Whatever is not found here is read by itself, and then its error counts.
-        with contextlib.suppress(EnapterError):
+        with _unreadable():
             async with contextlib.aclosing(pages):
                 async for page in pages:
                     read += 1
@@ -157,5 +153,16 @@ class Gates:
         if reading is None:
             return
         # As for the health gate: a device that cannot be read does not count as healthy.
-        with contextlib.suppress(EnapterError):
+        with _unreadable():
             found[name] = await self.client.call(reading, record=CallRecord(), patient=True)
+
+
+@contextlib.contextmanager
+def _unreadable() -> Iterator[None]:
+    """Skip what cannot be read, unless the server is unavailable to everything."""
+    try:
+        yield
+    except PausedTooLongError:
+        raise
+    except EnapterError:
+        return

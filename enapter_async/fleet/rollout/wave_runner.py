@@ -1,7 +1,6 @@
 """Handles the steps between two waves: verification, the hold, the health gate, the guard."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import compress, islice
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
+from enapter_async.fleet.patience import read_each
 from enapter_async.fleet.planning.drift import Guard
 from enapter_async.fleet.reading import Caller, health_name, is_online, read_state
 from enapter_async.fleet.rollout.gates import Gates
@@ -26,8 +26,6 @@ from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operation import Operation, described
 
-AT_ONCE: Final = 8
-"""How many reads are in flight at once."""
 LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds to wait before each read of a device: a replica may lag behind."""
 HOW_TO_GO_ON: Final = (
@@ -171,7 +169,7 @@ class WaveRunner:
             return 0
         detail = f"reading back {_devices(len(wanted))} of wave {verification.number + 1}"
         self._wait(Wait(reason=Reason.READ_BACK, since=self._now(), detail=detail))
-        differing = [each for each in await self._each(self._shows, wanted) if each]
+        differing = [each for each in await read_each(self._shows, wanted) if each]
         self._on_event(RunGoesOn())
         if differing:
             raise self._refusal(
@@ -223,7 +221,7 @@ class WaveRunner:
         if not sample:
             return ()
         self._tell_health(f"checking {_devices(len(sample))} of wave {wave + 1}")
-        online = await self._each(self._is_online, sample)
+        online = await read_each(self._is_online, sample)
         self._on_event(RunGoesOn())
         return tuple(compress(sample, online))
 
@@ -233,7 +231,7 @@ class WaveRunner:
             return
         detail = f"checking whether {_devices(len(were))} of wave {verification.number + 1}"
         self._tell_health(f"{detail} {'is' if len(were) == 1 else 'are'} still online")
-        lost = (await self._each(self._is_online, were)).count(False)
+        lost = (await read_each(self._is_online, were)).count(False)
         self._on_event(RunGoesOn())
         if lost * 100 > gate.most_lost * len(were):
             raise self._refusal(
@@ -301,16 +299,6 @@ class WaveRunner:
                 return ""
             problem = ""
         return f"{described(operation)}{problem}"
-
-    async def _each(self, look: Any, wanted: Sequence[Any]) -> list[Any]:
-        """Check all of them, a few at a time, and return the results in order."""
-        found: list[Any] = []
-        for start in range(0, len(wanted), AT_ONCE):
-            some = wanted[start : start + AT_ONCE]
-            async with asyncio.TaskGroup() as tasks:
-                looks = [tasks.create_task(look(each)) for each in some]
-            found += [each.result() for each in looks]
-        return found
 
     def _wait(self, wait: Wait) -> None:
         self._on_event(RunWaiting(wait=wait))
