@@ -23,7 +23,8 @@ from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.distributed.job import Job, JobStatus, distribute
+from enapter_async.fleet.distributed.job import Job, distribute
+from enapter_async.fleet.distributed.job_status import JobStatus, unserved_text, worker_command
 from enapter_async.fleet.distributed.partitions import SIZE, By
 from enapter_async.fleet.distributed.places import Database, Folder, place_of
 from enapter_async.fleet.distributed.worker import Worker
@@ -131,7 +132,7 @@ def apply_as_job(
 def work_on(settings: Settings, job: Job, *, workers: int, credentials: str | None) -> Exit:
     """Work on a job with processes of this machine until it is over; return the exit code."""
     if not workers:
-        tell(f"to carry it out: enapter-async fleet worker --journal {_quoted(job.place)}")
+        tell(f"to carry it out: {worker_command(job.place, ())}")
         return Exit.DONE
     kept = credentials or _credentials_of(job)
     context = multiprocessing.get_context("spawn")
@@ -290,6 +291,7 @@ def status_row(job: Job, status: JobStatus) -> dict[str, Any]:
         "at_work": status.at_work,
         "workers": list(status.workers),
         "waiting": status.waiting,
+        "unserved": list(status.unserved),
         "wave": status.wave,
         "waves": status.waves,
         "stopped": status.stopped,
@@ -304,7 +306,11 @@ def show_status(settings: Settings, job: Job) -> Exit:
         click.echo(json_line(status_row(job, status)))
     else:
         console = output_console()
-        for line in (f"Job {status.name} in {job.place}", _progress(status)):
+        lines = [f"Job {status.name} in {job.place}", _progress(status)]
+        if status.unserved:
+            command = worker_command(job.place, status.unserved)
+            lines += [unserved_text(status.unserved), f"to start one: {command}"]
+        for line in lines:
             console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
         for state, number in status.counts.items():
             if number:

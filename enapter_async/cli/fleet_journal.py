@@ -20,7 +20,10 @@ def command() -> None:
 @command.command("prepare")
 @click.argument("address")
 def prepare(settings: Settings, *, address: str) -> None:
-    """Create the tables for journals in a PostgreSQL database; safe to repeat.
+    """Create the tables for journals in a PostgreSQL database, or update older ones.
+
+    Safe to repeat. Tables of an older release are updated once no run is in progress; they keep
+    their jobs, and workers of the older release are then refused.
 
     ADDRESS is postgresql://user@host/database. Its user must be allowed to create a schema in the
     database. Users who only run jobs need fewer rights, which `fleet journal check` lists. Keep the

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import attrs
@@ -14,8 +14,9 @@ from enapter_async.cli.fleet_jobs import exit_of_job, resume_command, status_row
 from enapter_async.cli.fleet_status import exit_of_run, row_of_run
 from enapter_async.cli.places import Place
 from enapter_async.cli.runner import commands_on
-from enapter_async.fleet.distributed.job import Job, JobStatus
+from enapter_async.fleet.distributed.job import Job
 from enapter_async.fleet.distributed.job_reading import JobStatusReader
+from enapter_async.fleet.distributed.job_status import JobStatus, unserved_text, worker_command
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.status import StatusReader
@@ -34,7 +35,7 @@ class Look:
 
     `row` is its status as `fleet status --json` writes it, and `ending` the exit code of that
     command. `counts` has no operations that are in flight or waiting. `wave` of `waves` counts from
-    1. `ways_on` are the next steps once it has ended, each with its command. `rate` is how many
+    1. `ways_on` are the next steps for people, each with its command. `rate` is how many
     operations ended per second lately; None if that is not known yet.
     """
 
@@ -145,16 +146,19 @@ class WatchedJob:
             waiting=waiting,
             wave=status.wave,
             waves=status.waves,
-            pace=plain(status.waiting),
+            pace=plain(status.waiting or unserved_text(status.unserved)),
             workers=tuple(map(plain, status.workers)),
             stopped=plain(status.stopped or ""),
-            ways_on=_ways_on(self._job) if status.over and not status.ended else (),
+            ways_on=tuple(_ways_on(self._job, status)),
             troubles=troubles,
         )
 
 
-def _ways_on(job: Job) -> tuple[tuple[str, str], ...]:
-    return (("to continue", resume_command(job)),)
+def _ways_on(job: Job, status: JobStatus) -> Iterator[tuple[str, str]]:
+    if status.unserved:
+        yield "to start one", worker_command(job.place, status.unserved)
+    if status.over and not status.ended:
+        yield "to continue", resume_command(job)
 
 
 class Rate:

@@ -7,7 +7,8 @@ from enapter_async.errors import ResultDiffersError as ResultDiffersError
 from enapter_async.fleet.apply_and_resume import apply, resume
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.desired_files import read_desired
-from enapter_async.fleet.distributed.job import Job, JobStatus, distribute
+from enapter_async.fleet.distributed.job import Job, distribute
+from enapter_async.fleet.distributed.job_status import JobStatus
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,

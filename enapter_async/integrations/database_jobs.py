@@ -19,7 +19,7 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.job import distribute, status_of
+from enapter_async.fleet.distributed.job import distribute
 from enapter_async.fleet.distributed.job_statements import Control
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
@@ -131,7 +131,7 @@ class DatabaseJobs:
         """Let the replicas continue a job, with options of its partitions' journals."""
         rows = await self._rows(job)
         record = rows.record
-        if not status_of(record, rows.waves, rows.partitions).over:
+        if not rows.status.over:
             raise RunBusyError(f"job {job} is already running")
         facts = record.facts["run"]
         if facts["base_url"] != str(self._client.base_url):
@@ -142,7 +142,7 @@ class DatabaseJobs:
         accept_wave = options["accept_wave"]
         # An abandoned request must not leave it half done.
         await asyncio.shield(
-            _unabandoned(self._control.go_on(job, options, accept_wave=accept_wave))
+            _unabandoned(self._control.resume(record, options, accept=accept_wave))
         )
         return await self.get(job)
 
@@ -239,8 +239,12 @@ class DatabaseJobs:
         record = await control.job(job)
         if record is None:
             raise RunNotFoundError("there is no such job")
-        waves, partitions = await control.waves(job), await control.partitions(job)
-        return Rows(record=record, waves=waves, partitions=partitions)
+        return Rows(
+            record=record,
+            waves=await control.waves(job),
+            partitions=await control.partitions(job),
+            served=await control.served(),
+        )
 
 
 def _unabandoned(step: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":

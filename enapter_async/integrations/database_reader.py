@@ -17,10 +17,16 @@ from enapter_async.fleet.distributed.coordinator import (
     is_wave_refused,
     without_reason,
 )
-from enapter_async.fleet.distributed.job import JobStatus, status_of
 from enapter_async.fleet.distributed.job_statements import JobRecord
+from enapter_async.fleet.distributed.job_status import (
+    JobStatus,
+    status_of,
+    unserved_text,
+    worker_command,
+)
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.postgres.address import without_password
 from enapter_async.fleet.journal.postgres.jobs import partition_run
 from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.outcomes import State
@@ -42,6 +48,12 @@ class Rows:
     record: JobRecord
     waves: Sequence[WaveCounts]
     partitions: Sequence[Row]
+    served: Sequence[Sequence[str] | None]
+
+    @property
+    def status(self) -> JobStatus:
+        """The status of the job."""
+        return status_of(self.record, self.waves, self.partitions, self.served)
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +87,7 @@ class DatabaseReader:
 
     def __init__(self, database: str, job: str, worker: str) -> None:
         self._database = database
+        self._place = f"{without_password(database)}#{job}"
         self._job = job
         self._worker = worker
         self._lock = threading.Lock()
@@ -83,7 +96,7 @@ class DatabaseReader:
 
     def look(self, rows: Rows, now: float) -> Seen:
         """Return the status of the job; blocks if journals must be read. `now` is monotonic."""
-        status = status_of(rows.record, rows.waves, rows.partitions)
+        status = rows.status
         phase = self._phase(status)
         counts = dict(status.counts)
         with self._lock:
@@ -100,7 +113,7 @@ class DatabaseReader:
             total=status.total,
             rate=rate if phase.active else 0.0,
             waves=tuple(_waves(rows)),
-            waiting=_waiting(status, rows) if phase.active else "",
+            waiting=_waiting(status, rows, self._place) if phase.active else "",
             stopped=without_reason(status.stopped or ""),
             next_steps=() if phase.active else tuple(_next_steps(status, partitions)),
             started_by=status.facts.get("started_by", ""),
@@ -193,19 +206,22 @@ def _waves(rows: Rows) -> Iterator[Wave]:
             )
 
 
-def _waiting(status: JobStatus, rows: Rows) -> str:
-    """Return in words why a whole job waits, or ""."""
+def _waiting(status: JobStatus, rows: Rows, place: str) -> str:
+    """Return in words why a whole job waits, or ""; `place` is its address."""
     position = rows.record.position
-    if status.at_work or status.stopped is not None:
+    if status.at_work or status.stopped is not None or status.waiting:
         return status.waiting
     if position.hold_until is not None and position.hold_until > position.now:
         seconds = math.ceil(position.hold_until - position.now)
         return f"wave {position.wave + 1} passed; the next one starts in {seconds} s"
     begun = [row for row in rows.partitions if row["open"] and row["wave"] <= position.wave]
-    if not begun and position.wave >= 0:
+    if not begun and position.wave >= 0 and not status.unserved:
         return "it is checked whether the next wave may start"
     if any(row["not_before"] > row["now"] for row in begun):
         return "a worker returned a part of it, which is tried again shortly"
+    if status.unserved:
+        command = worker_command(place, status.unserved)
+        return f"{unserved_text(status.unserved)}; to start one: {command}"
     return "it waits for a worker"
 
 

@@ -35,6 +35,10 @@ def test_a_job_goes_from_its_submission_to_its_report(
     status = json.loads(run("fleet", "status", place, "--json").stdout)
     assert (status["total"], status["partitions"], status["running"]) == (40, 4, True)
     assert status["counts"]["held"] == 40
+    assert status["unserved"] == ["default"]
+    waiting = run("fleet", "status", place).stdout
+    assert "no running worker takes from default\n" in waiting
+    assert f"to start one: enapter-async fleet worker --journal {place} --queue default" in waiting
 
     worked = run("fleet", "worker", "--journal", place, "--until-done")
     assert worked.exit_code == Exit.DONE
@@ -42,6 +46,7 @@ def test_a_job_goes_from_its_submission_to_its_report(
     shown = run("fleet", "status", place)
     assert shown.exit_code == Exit.DONE
     assert "40 of 40 done, 4 of 4 partitions finished" in shown.stdout
+    assert "no running worker" not in shown.stdout
     assert "has already ended" in run("fleet", "stop", place).stderr
 
     page = run("fleet", "report", place)

@@ -96,7 +96,9 @@ async def test_no_partition_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDa
     assert not await control.stop("job", "another reason")
     assert not await control.move(record, 1, Seen()), "a stopped job starts no wave"
     assert await control.keep("job") is None
-    await control.go_on("job", {"retry_failed": True}, accept_wave=False)
+    record = await control.job("job")
+    assert record is not None
+    await control.resume(record, {"retry_failed": True}, accept=False)
     record = await control.keep("job")
     assert record is not None
     assert (record.stop, record.options["retry_failed"]) == (None, True)
@@ -144,7 +146,9 @@ async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
         await control.leases.give_back(claim, told, finished=True, failed=True, why="broken")
     [wave] = await control.waves("job")
     assert (wave.open, wave.failures, wave.why, wave.judged["all"]) == (0, 1, "broken", 2)
-    await control.go_on("job", {}, accept_wave=True)
+    record = await control.job("job")
+    assert record is not None
+    await control.resume(record, {}, accept=True)
     [wave] = await control.waves("job")
     assert (wave.open, wave.failures, wave.judged["all"]) == (1, 0, 0)
     [record] = await control.unfinished()

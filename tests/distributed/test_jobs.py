@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from enapter_async import Client, fleet
+from enapter_async.cli.watched_run import WatchedJob
 from enapter_async.emulator import Emulator, Latency, Reply, TooManyRequests, World
 from enapter_async.emulator.faults import Target
 from enapter_async.errors import ConfigurationError
@@ -206,9 +207,15 @@ async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: P
         async with asyncio.timeout(40):
             while (await job.status()).finished < 2:  # noqa: ASYNC110 - the database has no event for it
                 await asyncio.sleep(0.01)
+        assert (await job.status()).unserved == ("site:site-1",)
     assert len(written(emulator)) == 40
+    look = await WatchedJob(job).look()
+    assert look.pace == "no running worker takes from site:site-1"
+    command = f"enapter-async fleet worker --journal {folder} --queue site:site-1"
+    assert look.ways_on == (("to start one", command),)
     async with worker(emulator, folder, queues=("site:site-1",)):
         assert (await ended(job)).ok
+    assert (await job.status()).unserved == ()
 
 
 async def test_a_worker_that_is_left_returns_its_partitions(

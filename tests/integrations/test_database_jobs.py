@@ -229,6 +229,13 @@ async def test_a_replica_that_closes_gives_its_work_to_another(
     emulator: Emulator, database: str
 ) -> None:
     emulator.faults.add(Latency(seconds=0.05), times=None, when=lambda it: it.method != "GET")
+    async with replica(emulator, database, resume=False) as idle:
+        waiting = await idle.start(renames(1))
+        assert waiting.waiting == (
+            "no running worker takes from default; to start one: enapter-async fleet worker "
+            f"--journal '{database}#{waiting.id}' --queue default"
+        )
+        await idle.stop(waiting.id)
     async with replica(emulator, database, lease=60.0) as other:
         async with replica(emulator, database, lease=60.0) as one:
             job = await one.start(renames(20), settings=JobSettings(concurrency=2))

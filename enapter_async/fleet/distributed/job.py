@@ -8,8 +8,9 @@ from typing import Any, Final, Literal, Unpack
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.fleet.distributed.coordinator import WaveCounts
 from enapter_async.fleet.distributed.job_statements import Control, JobRecord
+from enapter_async.fleet.distributed.job_status import JobStatus, status_of
+from enapter_async.fleet.distributed.partition_lease import process_name
 from enapter_async.fleet.distributed.partitions import SIZE, By
 from enapter_async.fleet.distributed.places import Address, Place, place_of
 from enapter_async.fleet.distributed.submission import submit
@@ -29,60 +30,6 @@ from enapter_async.fleet.planning.rollback import UndoOnly, undo
 
 POLL_S: Final = 0.25
 _SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.PENDING, Mark.INTENDED)
-
-
-@attrs.frozen(kw_only=True)
-class JobStatus:
-    """The status of a job, as last reported by its workers.
-
-    `counts` are the operations by state; those not started yet count as held. `partitions` is the
-    number of partitions, `finished` the number of finished ones, and `at_work` the number in
-    progress, which `workers` carry out; `waiting` says why none of these is sending anything. The
-    wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped` says why
-    nothing more is started; `ended` means that every partition is finished. `credentials` are the
-    files, each with its worker, that may hold generated configurations. `facts` are those passed
-    when it was submitted. `elapsed` is the time in seconds from its submission until now, or until
-    it ended or was stopped. `by` says how it was divided into partitions, and `max_rate` how many
-    requests per second all workers together may send.
-    """
-
-    name: str
-    counts: Mapping[State, int]
-    total: int
-    partitions: int
-    finished: int
-    at_work: int
-    workers: tuple[str, ...] = ()
-    wave: int
-    waves: int
-    waiting: str = ""
-    stopped: str | None
-    ended: bool
-    credentials: tuple[str, ...] = ()
-    facts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    elapsed: float = 0.0
-    by: By = SIZE
-    max_rate: float | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether the job still starts operations, or has partitions in progress."""
-        return not self.over and (self.stopped is None or self.at_work > 0)
-
-    @property
-    def over(self) -> bool:
-        """Whether the job ended, or was stopped and has no active worker."""
-        return self.ended or (self.stopped is not None and not self.at_work)
-
-    @property
-    def done(self) -> int:
-        """The number of operations whose target is now as requested."""
-        return sum(number for state, number in self.counts.items() if state.done)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything was done."""
-        return self.ended and self.done == self.total
 
 
 class Job:
@@ -167,7 +114,12 @@ class Job:
     ) -> None:
         """Let workers continue with unfinished operations; see `JournalOptions` for the options.
 
-        With `accept_new_token`, each worker may act as a different user than the first worker.
+        With `accept_new_token`, each worker may act as a different user than the first worker. If
+        the job is in progress, because it was never stopped or another process resumes it at the
+        same moment, nothing is changed. Safe to repeat.
+
+        Raises:
+            RunBusyError: the job is in progress with other options.
         """
         options = JournalOptions(
             path=self.address,
@@ -184,7 +136,8 @@ class Job:
             "accept_wave": accept_wave,
         }
         async with controlling(self._place) as control:
-            await control.go_on(self.name, told, accept_wave=accept_wave)
+            record = await _record(control, self._place, self.name)
+            await control.resume(record, told, accept=accept_wave)
 
     async def undo(
         self,
@@ -283,11 +236,18 @@ async def distribute(
 @contextlib.asynccontextmanager
 async def controlling(place: Place) -> AsyncIterator[Control]:
     """Open the control of a place's jobs, and close it at the end."""
-    control = await place.control()
+    control = await place.control(process_name())
     try:
         yield control
     finally:
         await control.close()
+
+
+async def _record(control: Control, place: Place, job: str) -> JobRecord:
+    record = await control.job(job)
+    if record is None:
+        raise RunNotFoundError(f"there is no job {job!r} at {place.name}")
+    return record
 
 
 async def read_status(control: Control, place: Place, job: str) -> tuple[JobStatus, Sequence[Row]]:
@@ -296,47 +256,10 @@ async def read_status(control: Control, place: Place, job: str) -> tuple[JobStat
     Raises:
         RunNotFoundError: there is no such job.
     """
-    record = await control.job(job)
-    if record is None:
-        raise RunNotFoundError(f"there is no job {job!r} at {place.name}")
+    record = await _record(control, place, job)
     waves = await control.waves(job)
     rows = await control.partitions(job)
-    return status_of(record, waves, rows), rows
-
-
-def status_of(record: JobRecord, waves: Sequence[WaveCounts], rows: Sequence[Row]) -> JobStatus:
-    """Return the status of a job from its rows, without I/O."""
-    counts = dict.fromkeys(State, 0)
-    for wave in waves:
-        for state, number in wave.counts.items():
-            counts[state] += number
-    total = sum(wave.size for wave in waves)
-    counts[State.HELD] = total - sum(
-        number for state, number in counts.items() if state is not State.HELD
-    )
-    at_work = [row for row in rows if row["owned_until"] >= row["now"]]
-    waits = [row["waits"] for row in at_work]
-    return JobStatus(
-        name=record.name,
-        counts=counts,
-        total=total,
-        partitions=len(rows),
-        finished=sum(not row["open"] for row in rows),
-        at_work=len(at_work),
-        workers=tuple(sorted({row["owner"] for row in at_work})),
-        waiting=waits[0] if waits and all(waits) else "",
-        wave=record.position.wave + 1,
-        waves=len(waves),
-        stopped=record.stop,
-        ended=record.ended,
-        credentials=tuple(
-            sorted({file for row in rows for file in row["credentials"].split("\n")} - {""})
-        ),
-        facts=record.facts["run"],
-        elapsed=record.elapsed,
-        by=record.facts["by"],
-        max_rate=record.facts["max_rate"],
-    )
+    return status_of(record, waves, rows, await control.served()), rows
 
 
 def _report(address: str, status: JobStatus) -> Report:

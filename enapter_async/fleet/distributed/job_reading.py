@@ -5,7 +5,8 @@ import heapq
 from collections.abc import Sequence
 from typing import Any, Final
 
-from enapter_async.fleet.distributed.job import JobStatus, controlling, read_status
+from enapter_async.fleet.distributed.job import controlling, read_status
+from enapter_async.fleet.distributed.job_status import JobStatus
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.replay import Replay

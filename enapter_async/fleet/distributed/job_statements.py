@@ -4,7 +4,8 @@ Those about the worker of a partition are in `partition_lease`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
@@ -13,6 +14,7 @@ from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, ju
 from enapter_async.fleet.distributed.examination import Seen
 from enapter_async.fleet.distributed.partition_lease import LEASE_S, PartitionLeases
 from enapter_async.fleet.distributed.uninterrupted import Uninterrupted
+from enapter_async.fleet.errors import RunBusyError
 from enapter_async.fleet.journal.job_database import (
     COUNTED,
     JUDGED,
@@ -21,6 +23,7 @@ from enapter_async.fleet.journal.job_database import (
     Row,
     facts_in,
 )
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.rollout.abort import AbortCriterion
 from enapter_async.fleet.rollout.waves import Rollout
@@ -35,7 +38,7 @@ _KEEP: Final = (
 )
 _LEAVE: Final = "UPDATE {p}job SET keeper_until = 0 WHERE keeper = :worker"
 _MOVE: Final = (
-    "UPDATE {p}job SET wave = :to_wave, hold_until = NULL, seen = :seen"
+    "UPDATE {p}job SET wave = :to_wave, hold_until = NULL, seen = :seen, waits = ''"
     " WHERE name = :job AND keeper = :worker AND wave = :wave AND stop IS NULL RETURNING name"
 )
 _HOLD: Final = (
@@ -58,10 +61,14 @@ _AGAIN: Final = (
     + ", ".join(f"judged_{name} = 0" for name in JUDGED)
     + " WHERE job = :job"
 )
-_GO_ON: Final = (
+_RESUME: Final = (
     "UPDATE {p}job SET stop = NULL, stopped_at = NULL, ended_at = NULL, keeper_until = 0,"
-    " hold_until = NULL, options = :options,"
-    " accepted = CASE WHEN :accept = 1 THEN wave ELSE accepted END WHERE name = :job"
+    " hold_until = NULL, options = :options, waits = '', resumes = resumes + 1,"
+    " resumed_by = :worker, resumed_at = {now},"
+    " accepted = CASE WHEN :accept = 1 THEN wave ELSE accepted END"
+    " WHERE name = :job AND resumes = :resumes AND (stop IS NOT NULL OR ended_at IS NOT NULL"
+    "  OR NOT EXISTS (SELECT 1 FROM {p}part WHERE job = :job AND owned_until >= {now}))"
+    " RETURNING name"
 )
 
 
@@ -80,6 +87,10 @@ class JobRecord:
     seen: Seen
     token: str | None
     elapsed: float
+    resumes: int = 0
+    resumed_by: str = ""
+    resumed_at: float | None = None
+    waits: str = ""
 
     @classmethod
     def of(cls, row: Row, now: float) -> "JobRecord":
@@ -101,6 +112,10 @@ class JobRecord:
             seen=Seen() if row["seen"] is None else Seen.from_text(row["seen"]),
             token=row["token"],
             elapsed=(row["ended_at"] or row["stopped_at"] or now) - row["created_at"],
+            resumes=row["resumes"],
+            resumed_by=row["resumed_by"],
+            resumed_at=row["resumed_at"],
+            waits=row["waits"],
         )
 
     @property
@@ -177,6 +192,13 @@ class Control:
             most=most,
         )
 
+    async def served(self) -> list[Sequence[str] | None]:
+        """Return the queues of each worker that is alive; None stands for all queues."""
+        rows = await self.database.execute(
+            "SELECT DISTINCT queues FROM {p}worker WHERE alive_until >= {now}"
+        )
+        return [json.loads(row["queues"]) for row in rows]
+
     async def at_work(self, job: str) -> int:
         """Return how many partitions are being worked on."""
         rows = await self.database.execute(
@@ -224,6 +246,11 @@ class Control:
             _HOLD, job=job.name, worker=self.worker, wave=job.position.wave, seconds=seconds
         )
 
+    async def waits(self, job: JobRecord, text: str) -> None:
+        """Record why the next wave is not starting, or that nothing is in its way ("")."""
+        sql = "UPDATE {p}job SET waits = :text WHERE name = :job AND keeper = :worker"
+        await self.database.execute(sql, job=job.name, worker=self.worker, text=text)
+
     async def end(self, job: JobRecord) -> bool:
         """Record that a job is finished."""
         return bool(await self.database.execute(_END, job=job.name, worker=self.worker))
@@ -237,13 +264,32 @@ class Control:
             await self.note(job, f"stopped: {why}")
         return stopped
 
-    async def go_on(self, job: str, options: Mapping[str, Any], *, accept_wave: bool) -> None:
-        """Let a stopped or ended job continue with its unfinished operations and these options."""
-        await self.database.execute(_AGAIN, job=job)
-        await self.database.execute(
-            _GO_ON, job=job, options=json.dumps(dict(options)), accept=int(accept_wave)
+    async def resume(self, job: JobRecord, options: Mapping[str, Any], *, accept: bool) -> None:
+        """Let a job continue with its unfinished operations and these options.
+
+        `job` is the record that the caller has seen. Of several that resume the same record, only
+        one has an effect; the others, and one for a job in progress, do nothing if their options
+        are the same.
+
+        Raises:
+            RunBusyError: the job is in progress with other options.
+        """
+        text = json.dumps(dict(options), sort_keys=True)
+        resumed = await self.database.execute_both(
+            _RESUME,
+            _AGAIN,
+            job=job.name,
+            resumes=job.resumes,
+            options=text,
+            worker=self.worker,
+            accept=int(accept),
         )
-        await self.note(job, "resumed")
+        if resumed:
+            await self.note(job.name, "resumed")
+            return
+        now = await self.job(job.name)
+        if now is not None and _journalled(now.options) != _journalled(options):
+            raise RunBusyError(_in_progress(now))
 
     async def note(self, job: str, what: str) -> None:
         """Write a note about a job for people to read."""
@@ -274,4 +320,21 @@ def _wave(row: Row) -> WaveCounts:
         judged=judged_of(row),
         failures=int(row["failures"]),
         why=row["why"],
+    )
+
+
+def _journalled(options: Mapping[str, Any]) -> JournalOptions:
+    return JournalOptions(path="", **options)
+
+
+def _in_progress(job: JobRecord) -> str:
+    """Return why a job cannot be resumed with other options than those that it has."""
+    changed = ", ".join(f"{name}={value}" for name, value in job.options.items() if value)
+    since = ""
+    if job.resumed_at is not None:
+        moment = datetime.fromtimestamp(job.resumed_at, UTC)
+        since = f": {job.resumed_by} has resumed it, at {moment:%Y-%m-%d %H:%M:%S} UTC"
+    return (
+        f"job {job.name} is in progress with other options ({changed or 'the defaults'}){since}; "
+        "stop it before you resume it with yours"
     )

@@ -6,6 +6,9 @@ begins after a stop.
 """
 
 import json
+import os
+import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -48,6 +51,11 @@ _STORES: Final = (
 )
 
 
+def process_name() -> str:
+    """Return a new name for a user of this process's jobs, for people."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
 @attrs.frozen(kw_only=True)
 class Claim:
     """A partition that a worker has taken; `row` is its row in the database.
@@ -65,6 +73,16 @@ class Claim:
         """Return the counts in the row, by column."""
         names = (*COUNTED, *(f"judged_{name}" for name in JUDGED))
         return {name: int(self.row[name]) for name in names}
+
+
+_ALIVE: Final = (
+    "INSERT INTO {p}worker (name, queues, alive_until)"
+    " VALUES (:worker, :queues, {now} + :lease)"
+    " ON CONFLICT (name) DO UPDATE"
+    " SET queues = excluded.queues, alive_until = excluded.alive_until"
+)
+_GONE: Final = "DELETE FROM {p}worker WHERE name = :worker OR alive_until < {now} - :forgotten"
+FORGOTTEN_S: Final = 3600.0
 
 
 @attrs.frozen
@@ -134,6 +152,16 @@ class PartitionLeases:
             why=why,
         )
         return bool(rows)
+
+    async def alive(self, queues: Sequence[str] | None) -> None:
+        """Record that this worker takes partitions of these queues (None: all) for two leases."""
+        await self._database.execute(
+            _ALIVE, worker=self.worker, queues=json.dumps(queues), lease=2 * self.seconds
+        )
+
+    async def gone(self) -> None:
+        """Record that this worker takes no more; forget those that were killed long ago."""
+        await self._database.execute(_GONE, worker=self.worker, forgotten=FORGOTTEN_S)
 
     def _of(self, claim: Claim) -> dict[str, Any]:
         return {

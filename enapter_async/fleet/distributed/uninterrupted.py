@@ -1,6 +1,7 @@
 """Lets tasks share one connection although each of them may be cancelled."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import attrs
@@ -25,7 +26,18 @@ class Uninterrupted:
         Raises:
             JournalError: the database cannot be used now.
         """
-        running = asyncio.create_task(self.database.execute(sql, **values))
+        return await self._whole(self.database.execute(sql, **values))
+
+    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
+        """Execute `second` only if `first` returns a row, both or neither; return those rows.
+
+        Raises:
+            JournalError: the database cannot be used now.
+        """
+        return await self._whole(self.database.execute_both(first, second, **values))
+
+    async def _whole(self, executing: Coroutine[Any, Any, list[Row]]) -> list[Row]:
+        running = asyncio.create_task(executing)
         self._running.add(running)
         running.add_done_callback(self._ended)
         return await asyncio.shield(running)

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,7 +15,7 @@ from enapter_async.errors import ConfigurationError, EnapterError, check_number
 from enapter_async.fleet.distributed.engine import AHEAD, Engine
 from enapter_async.fleet.distributed.job_statements import Control, JobRecord
 from enapter_async.fleet.distributed.keeper import Keeper
-from enapter_async.fleet.distributed.partition_lease import LEASE_S, Claim
+from enapter_async.fleet.distributed.partition_lease import LEASE_S, Claim, process_name
 from enapter_async.fleet.distributed.partition_run import LOGGER, Ending, PartitionRun
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
@@ -107,7 +105,7 @@ class Worker:
         self._limiters: dict[str, AdaptiveLimiter] = {}
         self._lease = lease
         self._grace = grace
-        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self.name = name or process_name()
         self._engine = engine
         self._turns = asyncio.Semaphore(slots)
         self._submitted: dict[str, dict[int, tuple[float, float]]] = {}
@@ -122,6 +120,7 @@ class Worker:
         self._closing = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
         self._finishing = False
+        self._alive_until = 0.0
         self._failures = 0
         self._failing_since = 0.0
         self._refused: dict[str, str] = {}
@@ -147,6 +146,7 @@ class Worker:
             if self._control is not None:
                 with contextlib.suppress(EnapterError):  # otherwise its lease expires
                     await self._control.leave()
+                    await self._control.leases.gone()
                 await self._control.close()
 
     async def _drain(self, working: "asyncio.Task[None]") -> None:
@@ -210,6 +210,7 @@ class Worker:
         if self._control is None:
             self._control = await self._place.control(self.name, lease=self._lease)
         control = self._control
+        await self._tell_alive(control)
         jobs = await control.unfinished(self._place.only)
         self._refused = {job.name: self._refused.get(job.name, "") for job in jobs}
         await self._keeper.keep_only(self._refused)
@@ -222,6 +223,12 @@ class Worker:
                 elif kept:
                     await self._submit(control, self._engine, job.name)
         return all(self._refused.values())
+
+    async def _tell_alive(self, control: Control) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._alive_until - self._lease:
+            await control.leases.alive(self._queues)
+            self._alive_until = now + 2 * self._lease
 
     async def _take(self, control: Control, job: JobRecord) -> None:
         while len(self._runs) < self._slots and not self._closing.is_set():

@@ -23,7 +23,8 @@ Row = Mapping[str, Any]
 JOB_FILE: Final = "job.db"
 APPLICATION_ID: Final = 0x454E4A42
 """Marks an SQLite file as one of a job: "ENJB"."""
-VERSION: Final = 1
+VERSION: Final = 2
+"""Changes with every change of the tables; a test compares them."""
 COUNTED: Final = ("applied", "unchanged", "absent", "differs", "pending", "failed", "unknown")
 JUDGED: Final = ("executed", "failed", "unknown", "differs", "timed_out")
 _BUSY_S: Final = 10.0
@@ -37,7 +38,9 @@ CREATE TABLE IF NOT EXISTS {p}job (
     wave bigint NOT NULL DEFAULT -1, accepted bigint NOT NULL DEFAULT -1,
     hold_until double precision, seen text,
     stop text, stopped_at double precision, ended_at double precision,
-    keeper text NOT NULL DEFAULT '', keeper_until double precision NOT NULL DEFAULT 0
+    keeper text NOT NULL DEFAULT '', keeper_until double precision NOT NULL DEFAULT 0,
+    waits text NOT NULL DEFAULT '', resumes bigint NOT NULL DEFAULT 0,
+    resumed_by text NOT NULL DEFAULT '', resumed_at double precision
 );
 CREATE TABLE IF NOT EXISTS {p}part (
     job text NOT NULL, no bigint NOT NULL, wave bigint NOT NULL, queue text NOT NULL,
@@ -59,6 +62,9 @@ CREATE TABLE IF NOT EXISTS {p}part (
 CREATE TABLE IF NOT EXISTS {p}note (
     job text NOT NULL, at double precision NOT NULL, who text NOT NULL, what text NOT NULL
 );
+CREATE TABLE IF NOT EXISTS {p}worker (
+    name text PRIMARY KEY, queues text NOT NULL, alive_until double precision NOT NULL
+);
 """
 
 
@@ -74,6 +80,14 @@ class JobDatabase(Protocol):
 
     async def execute(self, sql: str, **values: Any) -> list[Row]:
         """Execute one statement, and return its rows.
+
+        Raises:
+            JournalError: the database cannot be used now.
+        """
+        ...
+
+    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
+        """Execute `second` only if `first` returns a row, both or neither; return those rows.
 
         Raises:
             JournalError: the database cannot be used now.
@@ -134,7 +148,9 @@ class SQLiteJobs:
         if (mark, version) != (APPLICATION_ID, VERSION):
             connection.close()
             raise RunRefusedError(
-                f"{path} is a job of version {version}, but this release works on version {VERSION}"
+                f"{path} is a job of version {version}, but this release works on version "
+                f"{VERSION}: finish it with the release that created it, or make a new plan for "
+                "what is left"
             )
         return cls(path, connection)
 
@@ -152,6 +168,24 @@ class SQLiteJobs:
         """Execute one statement on a thread: another process may hold the file for a moment."""
         async with self._turn:
             return await asyncio.to_thread(self.execute_now, sql, **values)
+
+    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
+        """Execute `second` only if `first` returns a row, both or neither; return those rows."""
+
+        def both() -> list[Row]:
+            self.execute_now("BEGIN IMMEDIATE")
+            try:
+                rows = self.execute_now(first, **values)
+                if rows:
+                    self.execute_now(second, **values)
+            except BaseException:
+                self.execute_now("ROLLBACK")
+                raise
+            self.execute_now("COMMIT")
+            return rows
+
+        async with self._turn:
+            return await asyncio.to_thread(both)
 
     async def close(self) -> None:
         """Close the file."""

@@ -62,13 +62,15 @@ def request_stop(journal: JournalName, reason: str = "another process requested 
 
 
 def prepare_journals(address: str) -> bool:
-    """Create the tables for journals in a PostgreSQL database; return whether they were missing.
+    """Create the tables for journals in a PostgreSQL database, or update those of older releases.
 
-    `address` may name a run, which is ignored. Blocking; safe to repeat.
+    Return whether anything was changed. `address` may name a run, which is ignored. Blocking; safe
+    to repeat.
 
     Raises:
         ConfigurationError: the address cannot be used, or psycopg is missing.
-        RunRefusedError: the database holds journals of a different version.
+        RunRefusedError: a newer release prepared the database, or sessions still use the older
+            tables.
         JournalError: the server cannot be reached, or refuses the connection.
     """
     where = Address.parse(address, with_run=False)

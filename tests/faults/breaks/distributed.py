@@ -30,7 +30,7 @@ DISTRIBUTED: Final[Mapping[str, Break]] = MappingProxyType(
             by=f"{_JOBS}test_a_first_wave_with_a_fault_stops_the_job_until_it_is_fixed",
         ),
         "a gate that is not passed starts the next wave": Break(
-            "fleet.distributed.keeper:Keeper._examine",
+            "fleet.distributed.keeper:Keeper._begin_examined",
             "if judged.why:",
             "if False:",
             by="distributed/test_gates.py::"

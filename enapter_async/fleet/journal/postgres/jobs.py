@@ -30,8 +30,9 @@ ANSWER_S: Final = 10.0
 WORDS: Final = {
     "p": f"{SCHEMA}.",
     "now": "extract(epoch FROM clock_timestamp())::float8",
-    # The job's stop is read again once nobody is writing its row.
-    "lock": "FOR UPDATE OF part SKIP LOCKED FOR SHARE OF job",
+    # The job's stop is read again once nobody is writing its row. It is locked first, in the order
+    # of a resume, so that two never wait for each other.
+    "lock": "FOR SHARE OF job FOR UPDATE OF part SKIP LOCKED",
     "in_queues": "part.queue IN (SELECT jsonb_array_elements_text(CAST(:queues AS jsonb)))",
 }
 
@@ -70,6 +71,11 @@ class PostgresJobs:
             # get it.
             await self._discard()
             raise
+
+    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
+        """Execute `second` only if `first` returns a row, both or neither; return those rows."""
+        one = f"WITH first AS ({first}), second AS ({second} AND EXISTS (SELECT FROM first))"
+        return await self.execute(f"{one} SELECT * FROM first", **values)
 
     async def _rows(self, connection: Any, sql: str, values: dict[str, Any]) -> list[Row]:
         rows = driver().rows.dict_row

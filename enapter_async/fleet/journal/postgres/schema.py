@@ -9,7 +9,8 @@ from enapter_async.fleet.journal.job_database import TABLES as JOB_TABLES
 from enapter_async.limits.postgres import CREATE_TABLE as SLOT_TABLE
 
 SCHEMA: Final = "enapter_fleet"
-VERSION: Final = 1
+VERSION: Final = 2
+"""Changes with every change of the tables; a test compares them."""
 RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "version": ("SELECT",),
     "run": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -19,12 +20,15 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
     "job": ("SELECT", "INSERT", "UPDATE"),
     "part": ("SELECT", "INSERT", "UPDATE"),
     "note": ("SELECT", "INSERT"),
+    "worker": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "subject": ("SELECT", "INSERT", "DELETE"),
+    "slot": ("SELECT", "INSERT", "UPDATE"),
 }
 """The tables of journals, and what a session must be allowed to do with each."""
 
 # Wide columns first: PostgreSQL aligns each to its own width. No foreign keys, because each would
 # be looked up for every row; only the holder of a run writes its rows.
-_STATEMENTS: Final = (
+STATEMENTS: Final = (
     f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
     f"CREATE TABLE {SCHEMA}.version (version int NOT NULL)",
     f"INSERT INTO {SCHEMA}.version VALUES ({VERSION})",
@@ -55,23 +59,60 @@ _STATEMENTS: Final = (
     *(text.format(p=f"{SCHEMA}.") for text in JOB_TABLES.split(";\n") if text.strip()),
 )
 
+MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    1: (
+        f"""ALTER TABLE {SCHEMA}.job
+        ADD COLUMN waits text NOT NULL DEFAULT '', ADD COLUMN resumes bigint NOT NULL DEFAULT 0,
+        ADD COLUMN resumed_by text NOT NULL DEFAULT '', ADD COLUMN resumed_at double precision""",
+        f"""CREATE TABLE {SCHEMA}.worker (
+            name text PRIMARY KEY, queues text NOT NULL, alive_until double precision NOT NULL
+        )""",
+    ),
+}
+"""What makes the tables of a version those of the next one."""
+_IN_USE: Final = (
+    f"SELECT (SELECT count(*) FROM {SCHEMA}.run WHERE lease_until > clock_timestamp())"
+    f" + (SELECT count(*) FROM {SCHEMA}.part"
+    " WHERE owned_until > extract(epoch FROM clock_timestamp()))"
+)
+
 
 def prepare(connection: Any) -> bool:
-    """Create the tables, all or nothing; return whether they were missing. Safe to repeat.
+    """Create the tables, or bring older ones to this version; all or nothing. Safe to repeat.
 
-    `connection` is psycopg's, in autocommit mode.
+    Return whether anything was changed. `connection` is psycopg's, in autocommit mode.
 
     Raises:
-        RunRefusedError: they exist in a different version. psycopg.Error: this user may not create
-        them.
+        RunRefusedError: they exist in a newer version, or sessions still work with the older ones.
+        psycopg.Error: this user may not create or change them.
     """
-    if version_in(connection) is not None:
-        check_version(connection, "the database")
+    found = version_in(connection)
+    if found in MIGRATIONS:
+        return _migrate(connection)
+    if found is not None:
+        refuse_version(found, "the database")
         return False
     with connection.transaction():
-        for statement in _STATEMENTS:
+        for statement in STATEMENTS:
             connection.execute(statement)
     return True
+
+
+def _migrate(connection: Any) -> bool:
+    with connection.transaction():
+        connection.execute(f"LOCK TABLE {SCHEMA}.version")
+        (found,) = connection.execute(f"SELECT version FROM {SCHEMA}.version").fetchone()
+        (used,) = connection.execute(_IN_USE).fetchone()
+        if used and found in MIGRATIONS:
+            raise RunRefusedError(
+                f"the database has journals of version {found}, and {used} runs or partitions are "
+                "in progress: stop the workers, then run `fleet journal prepare` again"
+            )
+        for old in range(found, VERSION):
+            for statement in MIGRATIONS[old]:
+                connection.execute(statement)
+        connection.execute(f"UPDATE {SCHEMA}.version SET version = {VERSION}")
+    return bool(found < VERSION)
 
 
 def version_in(connection: Any) -> int | None:
@@ -107,7 +148,14 @@ def refuse_version(version: int | None, name: str) -> None:
             f"{name} has no tables for journals: create them with "
             "`enapter-async fleet journal prepare ADDRESS`"
         )
-    if version != VERSION:
+    if version < VERSION:
         raise RunRefusedError(
-            f"{name} has journals of version {version}, but this release reads version {VERSION}"
+            f"{name} has journals of version {version}, but this release uses version {VERSION}: "
+            "stop the workers, and run `enapter-async fleet journal prepare ADDRESS` with this "
+            "release, which keeps all jobs"
+        )
+    if version > VERSION:
+        raise RunRefusedError(
+            f"{name} has journals of version {version}, but this release uses version {VERSION}: "
+            "run `pip install -U enapter-async` here, to the release that prepared the database"
         )

@@ -12,7 +12,7 @@ APPLICATION_ID: Final = 0x454E4A4C
 """Marks an SQLite file as a journal: "ENJL"."""
 VERSION: Final = 1
 SIZE_LIMIT: Final = 64 * 1024 * 1024
-_SCHEMA: Final = """
+TABLES: Final = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE item (
     seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, operation TEXT NOT NULL, before TEXT,
@@ -58,7 +58,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create the tables of a journal in an empty database."""
-    for statement in _SCHEMA.split(";\n"):
+    for statement in TABLES.split(";\n"):
         connection.execute(statement)
 
 
