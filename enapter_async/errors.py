@@ -192,8 +192,9 @@ class NotFoundError(APIError):
 
     `proven` is True if that is certain: the answer has the API's own form, and an API is known to
     answer at this base URL. (A wrong base URL returns a 404 too.) Jobs, plans and settling reads
-    check this; for a single call that was simply refused, `proven` stays False. `noun` names the
-    kind of object that was addressed, such as "device".
+    check this; for a single call that was simply refused, `proven` stays False. After a deletion
+    it means only that the object does not exist now: a proxy may have delivered the deletion twice.
+    `noun` names the kind of object that was addressed, such as "device".
     """
 
     noun: str = ""

@@ -60,18 +60,13 @@ class Seen(NamedTuple):
 class Evidence:
     """Facts learned from a client's successful answers; shared by all clients on its session."""
 
-    __slots__ = (
-        *("_date", "_oldest", "_seconds"),
-        *("asked", "asking", "lag", "living", "stamped", "unanswered"),
-    )
+    __slots__ = ("_date", "_oldest", "_seconds", "asked", "asking", "lag", "living", "stamped")
 
     def __init__(self) -> None:
         self.living: set[object] = set()
         """The paths that are known to be served: the ids of proofs, and those that sites need."""
         self.asked: Counter[Operation[Any]] = Counter()
         """How many times each proof was read to check whether an API answers there."""
-        self.unanswered: set[Operation[Any]] = set()
-        """The proofs whose last reading did not show what is served there."""
         self.asking = asyncio.Lock()
         self.stamped: set[int] = set()
         """The nouns whose objects have a time of change, by the ids of their proofs."""

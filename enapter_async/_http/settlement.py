@@ -1,7 +1,7 @@
 """The end of a call whose attempts all failed: it is settled by reading back, or reported."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -12,8 +12,11 @@ from enapter_async._http.message import Failure
 from enapter_async._http.searching import ids_of, searched
 from enapter_async._http.wire import Wire
 from enapter_async.clock import Clock
-from enapter_async.errors import Certainty, NotFoundError
+from enapter_async.errors import Certainty, EnapterError, NotFoundError
 from enapter_async.operation import Operation, Repeat, Settles
+
+_GONE: Final = (404, 410)
+"""The statuses by which a server reports that there is no such object, or no longer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,14 +47,15 @@ class Settlement:
         operation = call.operation
         uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
         if operation.repeat is Repeat.READ or not uncertain:
-            return await self._judged(call, last) if call.record.decides else last
+            return await self._judged(call, last)
         found = "it cannot be read back"
         reading = operation.reads()
         if last.absent and operation.holds(None):
             if await self._lives(call):
                 call.record.already_absent = True
                 return operation.result_of(None)
-            found = f"the last response proves nothing ({self._unproven(call, last.error)})"
+            why = self._why_unproven(call, last)
+            found = f"the last response proves nothing ({last.error}; {why})"
         elif operation.settles is not Settles.NEVER and reading is not None:
             search = operation.settles is Settles.SEARCH
             state = await (self._searched(call) if search else self.state(call, reading))
@@ -72,46 +76,77 @@ class Settlement:
             return state
         if not call.operation.holds(None) or await self._lives(call):
             return None
-        return attrs.evolve(state, error=self._unproven(call, state.error))
+        _explain(state.error, self._why_unproven(call, state))
+        return state
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
+        """Return the failure of a call of which every attempt was refused; a 404 is explained.
+
+        A proxy may have delivered the request twice, and passed on the second answer. A deletion
+        that the first delivery carried out is then answered with a 404, and so is a new slug.
+        """
+        operation, error = call.operation, last.error
+        if last.status not in _GONE or operation.repeat is Repeat.READ:
+            return await self._proven(call, last) if call.record.decides else last
+        if not operation.holds(None):
+            last = await self._proven(call, last) if call.record.decides else last
+            return await self._unless_moved(call, last) if last.absent else last
+        if call.record.decides:
+            last = await self._proven(call, last)
+            if not getattr(last.error, "proven", False):
+                tried = call.record.attempts[-1]
+                why = str(last.error)
+                last = attrs.evolve(last, error=ambiguous(call, tried, why, applied=False))
+        elif isinstance(error, NotFoundError):
+            _explain(error, self._gone(call) if last.absent else self._why_unproven(call, last))
+        return last
+
+    async def _proven(self, call: Call, last: Failure) -> Failure:
         """Return the failure of a call that decides something; prove its 404, or explain it."""
         error = last.error
-        if not isinstance(error, NotFoundError):
-            return last
-        if last.absent and await self._lives(call):
-            error.proven = True
-            return last
-        unproven = self._unproven(call, error)
-        operation = call.operation
-        if last.absent and operation.holds(None) and self._is_unanswered(operation):
-            # It may be gone because of this very request, if a proxy delivered it twice.
-            tried = call.record.attempts[-1]
-            return attrs.evolve(last, error=ambiguous(call, tried, str(unproven), applied=False))
-        return attrs.evolve(last, error=unproven)
+        if isinstance(error, NotFoundError):
+            if last.absent and await self._lives(call):
+                error.proven = True
+            else:
+                _explain(error, self._why_unproven(call, last))
+        return last
 
-    def _is_unanswered(self, operation: Operation[Any]) -> bool:
-        """Return whether it is still open what answers at `base_url`: the proof got no answer."""
-        return operation.proven_by() in self.evidence.unanswered
+    async def _unless_moved(self, call: Call, last: Failure) -> Failure:
+        """Return the failure of a write whose target was not found; unknown if it has moved."""
+        moved = call.operation.reads_moved()
+        if moved is None:
+            return last
+        state = await self.read(call, moved)
+        if isinstance(state, Failure):
+            if state.absent:
+                return last
+            found = f"it cannot be read by its new slug ({state.error})"
+        elif not call.operation.accepts(state):
+            return last  # the slug belongs to another object
+        else:
+            found = "an object has its new slug"
+        tried = call.record.attempts[-1]
+        return attrs.evolve(last, error=ambiguous(call, tried, found, applied=False))
 
-    def _unproven(self, call: Call, error: Any) -> NotFoundError:
-        """Return the error for a 404 that proves nothing, with a remedy."""
+    def _gone(self, call: Call) -> str:
+        """Return what the API's own 404 in answer to a deletion shows."""
+        known = ""
+        if not self.evidence.lives(call.operation):
+            known = f"if {self.wire.base_url} is an Enapter API, "
+        return (
+            f"{known}it does not exist now: it never did, or it was deleted, perhaps by this very "
+            "request, which a proxy may have delivered twice"
+        )
+
+    def _why_unproven(self, call: Call, last: Failure) -> str:
+        """Return why a 404 proves nothing, with a remedy."""
         base_url, site_id = self.wire.base_url, call.operation.target().site_id
         why = f"something other than the API answered at {base_url}: check base_url"
-        if error.from_api and site_id is not None:
+        if last.from_api and site_id is not None:
             why = f"the site {site_id} is not known at {base_url}: check base_url and the site"
-        elif error.from_api:
+        elif last.from_api:
             why = f"no Enapter API is known at {base_url}: check base_url"
-        unproven = NotFoundError(
-            f"{error}; this does not prove that it is absent, because {why}",
-            status=error.status,
-            errors=error.errors,
-            request_id=error.request_id,
-            excerpt=error.excerpt,
-            from_api=error.from_api,
-        )
-        unproven.noun = error.noun
-        return unproven
+        return f"this does not prove that it is absent, because {why}"
 
     async def _lives(self, call: Call) -> bool:
         """Return whether the API of a noun is known to exist here, after a check if necessary."""
@@ -125,7 +160,6 @@ class Settlement:
         """Check whether the API of a noun answers; concurrent callers share the result."""
         evidence = self.evidence
         asked = evidence.asked[proof]
-        evidence.unanswered.add(proof)
         if not await within(call.end - self.clock.monotonic(), evidence.asking.acquire):
             return
         try:
@@ -134,16 +168,10 @@ class Settlement:
                 evidence.asked[proof] += 1
                 if not isinstance(state, Failure):
                     evidence.prove(call.operation)
-                if not isinstance(state, Failure) or _is_another_service(state):
-                    evidence.unanswered.discard(proof)
         finally:
             evidence.asking.release()
 
 
-def _is_another_service(state: Failure) -> bool:
-    """Return whether a failed proof shows that the API of its noun is not served here.
-
-    Only a service that answers in the API's form, or in JSON of its own, shows that; an error or a
-    page may come from anything in between.
-    """
-    return state.absent or (state.certainty is Certainty.APPLIED and not state.cut)
+def _explain(error: EnapterError, why: str) -> None:
+    """Add to an error's message what its 404 shows."""
+    error.args = (f"{error}; {why}",)

@@ -350,7 +350,6 @@ def _unusable(
         retries=0 if too_large or (kept is not None and not reply.cut) else None,
         status=reply.status,
         timed_out=reply.late,
-        cut=bool(reply.cut),
         answer=kept,
     )
 

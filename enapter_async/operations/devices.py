@@ -25,7 +25,7 @@ from enapter_async.operation import (
     Unset,
 )
 from enapter_async.operations import arguments, device_arguments
-from enapter_async.operations.on_device import IDENTITY, OnDevice, too_low
+from enapter_async.operations.on_device import IDENTITY, OnDevice, is_uuid, too_low
 from enapter_async.operations.pages import (
     LARGEST_PAGE,
     LARGEST_PAGE_BYTES,
@@ -164,9 +164,11 @@ class UpdateDevice(OnDevice[Device]):
         return GetDevice(device_id=self.device_id, site_id=self.site_id)
 
     def reads_moved(self) -> GetDevice | None:
-        """Return the operation that reads the device by its new slug, if one is set."""
+        """Return the read by the slug that it sets; None without one, or if addressed by UUID."""
         slug = self.changes().get("slug")
-        return None if slug is None else GetDevice(device_id=slug, site_id=self.site_id)
+        if slug is None or is_uuid(self.device_id):
+            return None
+        return GetDevice(device_id=slug, site_id=self.site_id)
 
     def holds(self, state: Device | None) -> bool:
         """Return whether the fields that it sets already have their values."""

@@ -22,6 +22,11 @@ _READ: Final = Repeat.READ
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
+def is_uuid(address: str) -> bool:
+    """Return whether an address is an id in the API's form, and so no slug."""
+    return _UUID.fullmatch(address) is not None
+
+
 def is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
     """Return whether the answer is about the requested device, by its id or its slug.
 

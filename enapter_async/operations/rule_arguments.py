@@ -101,6 +101,11 @@ def seconds(duration: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, duration))
 
 
+def is_id(address: str) -> bool:
+    """Return whether an address is an id, and so no slug."""
+    return re.fullmatch(_UUID, address) is not None
+
+
 def is_about(asked: str, rule: Rule, *, new_slug: bool = False) -> bool:
     """Return whether an answer is about the requested rule, by its id or its slug.
 

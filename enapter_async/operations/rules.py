@@ -188,9 +188,10 @@ class RenameRule(_OnRule[Rule]):
         """Return whether an answer is about the rule, addressed by its id or under any slug."""
         return rule_arguments.is_about(self.rule_id, result, new_slug=True)
 
-    def reads_moved(self) -> GetRule:
-        """Return the operation that reads the rule by its new slug."""
-        return attrs.evolve(self.reads(), rule_id=self.slug)
+    def reads_moved(self) -> GetRule | None:
+        """Return the read by the new slug; None if the rule is addressed by its id."""
+        moved = attrs.evolve(self.reads(), rule_id=self.slug)
+        return None if rule_arguments.is_id(self.rule_id) else moved
 
     def undo(self, before: Rule) -> "RenameRule | None":
         """Return the operation that restores the old slug."""

@@ -26,13 +26,37 @@ def asked(server: FaultServer) -> list[str]:
 async def test_a_first_404_of_a_single_call_is_reported_without_a_read(
     transport: TransportKind, server: FaultServer
 ) -> None:
+    twice = "perhaps by this very request, which a proxy may have delivered twice"
+    known = f"if {server.base_url} is an Enapter API, it does not exist now"
     async with open_rig(transport, server, known=False) as rig:
-        for operation in (GONE, GET):
-            server.script(ignored(errors(404)))
+        for operation, page, said in (
+            (GONE, errors(404), (twice, known)),
+            (GONE, html(404), ("does not prove that it is absent", "check base_url")),
+            (GET, errors(404), ()),
+        ):
+            server.script(ignored(page))
             error = await rig.fails(operation)
             assert type(error) is NotFoundError
             assert not error.proven
-    assert server.seen == ["DELETE", "GET"]
+            assert all(each in str(error) for each in said)
+            assert said or str(error) == "HTTP 404 Not Found: no (told)"
+    assert server.seen == ["DELETE", "DELETE", "GET"]
+
+
+async def test_a_new_slug_is_unknown_if_the_old_one_is_not_found_and_the_new_one_is_there(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    """The first of two deliveries moved the device to its new slug; the second found nothing."""
+    rename = UpdateDevice(device_id="old-slug", slug="new-slug")
+    moved = answer(200, {"device": {"id": "dev-9", "slug": "new-slug"}})
+    async with open_rig(transport, server) as rig:
+        server.script(ignored(errors(404)), ignored(moved))
+        error = await rig.fails(rename)
+        assert type(error) is AmbiguousOutcomeError
+        assert "an object has its new slug" in str(error)
+        server.script(ignored(errors(404)), ignored(errors(404)))
+        assert type(await rig.fails(rename)) is NotFoundError
+    assert asked(server)[-2:] == ["/v3/devices/new-slug"] * 2
 
 
 async def test_a_404_after_a_lost_deletion_is_proven_by_one_page(
@@ -149,7 +173,7 @@ async def test_concurrent_calls_share_one_proof(
         gone = [DeleteDevice(device_id=f"gone-{number}") for number in range(5)]
         calls = [rig.client.call(each, record=CallRecord(decides=True)) for each in gone]
         ended = await asyncio.gather(*calls, return_exceptions=True)
-        assert [getattr(each, "proven", None) for each in ended] == [False] * 5
+        assert [type(each) for each in ended] == [AmbiguousOutcomeError] * 5
     assert asked(server) == [PROOF]
 
 
@@ -177,11 +201,12 @@ async def test_a_404_in_another_form_proves_nothing_even_with_a_known_api(
 ) -> None:
     server.always(ignored(page))
     async with open_rig(transport, server) as rig:
-        with pytest.raises(
-            NotFoundError, match=r"something other than the API .* base_url"
-        ) as caught:
-            await rig.client.call(DELETE, record=CallRecord(decides=True))
+        why = r"something other than the API .* base_url"
+        with pytest.raises(NotFoundError, match=why) as caught:
+            await rig.client.call(UPDATE, record=CallRecord(decides=True))
         assert not caught.value.proven
+        with pytest.raises(AmbiguousOutcomeError, match=why):
+            await rig.client.call(DELETE, record=CallRecord(decides=True))
         server.script(ignored(close()))
         assert type(await rig.fails(DELETE)) is AmbiguousOutcomeError
 

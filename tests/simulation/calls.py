@@ -16,7 +16,7 @@ from enapter_async.errors import (
 from enapter_async.limits.pacing import Pacing
 from tests.simulation import weather
 from tests.simulation.loop import VirtualLoop, end
-from tests.simulation.network import CALLER, Send, SimulatedClient
+from tests.simulation.network import CALLER, Send, SimulatedClient, seems_done
 from tests.simulation.story import (
     LEEWAY,
     Story,
@@ -260,7 +260,7 @@ def _false_error(call: Told, done: list[Effect]) -> list[str]:
     error = call.error
     unsure = [each for each in call.sends if each.unsure]
     if isinstance(error, AmbiguousOutcomeError):
-        if not unsure:
+        if not unsure and not seems_done(call.asked.verb, call.sends):
             return ["it was told as uncertain, and every request was answered or never sent"]
         if isinstance(error, ResultLostError) and not done:
             return ["it was told as done, and was not"]

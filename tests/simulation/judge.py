@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from enapter_async.fleet import RunAbortedError
+from tests.simulation.network import seems_done
 from tests.simulation.papers import DONE, ENDS, INTENT, read_journal
 from tests.simulation.story import LEEWAY, check_pauses, check_spacing
 from tests.simulation.witness import Known, Session, Witness
@@ -97,13 +98,16 @@ class Judge(Witness):
         criteria = self.job.abort or ()
         criteria = criteria if isinstance(criteria, tuple) else (criteria,)
         executed, failed, unknown, timed_out, lost, met = 0, 0, 0, 0, 0, False
-        for _, known in session.order:
+        for asked, known in session.order:
             if known.state not in ("applied", "failed", "unknown"):
                 continue
             if known.error == "LeftUnknownError":
                 continue
             executed += 1
-            lost = lost if lost >= 3 else lost + 1 if known.error == "NotFoundError" else 0
+            missing = known.error == "NotFoundError" or (
+                known.error == "AmbiguousOutcomeError" and asked.verb == "delete"
+            )
+            lost = lost if lost >= 3 else lost + 1 if missing else 0
             failed += known.state == "failed"
             unknown += known.state == "unknown"
             timed_out += known.error == "DeadlineExceededError"
@@ -164,7 +168,11 @@ class Judge(Witness):
                 yield f"it was done at {done[0].at:.3f}"
             elif done_earlier:
                 yield f"an earlier session had it done at {done_earlier[0].at:.3f}"
-        elif not any(each.unsure for each in sends) and not self._was_intended(session, asked):
+        elif not (
+            any(each.unsure for each in sends)
+            or self._was_intended(session, asked)
+            or seems_done(asked.verb, sends)
+        ):
             yield "it was never sent, or surely refused each time"
 
     def _not_applied(

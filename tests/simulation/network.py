@@ -8,7 +8,7 @@ import asyncio
 import contextvars
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -77,6 +77,15 @@ class Send:
         if self.status == 503:
             return not (self.retry_after is not None and self.believable)
         return self.status == 408 or not 300 <= self.status < 500
+
+
+def seems_done(verb: str, sends: Sequence[Send]) -> bool:
+    """Return whether a 404 may answer the second delivery of a write that removed its address.
+
+    A deletion does that, and so does a new slug.
+    """
+    removed = [each for each in sends if each.status == 404]
+    return any(verb.endswith("delete") or "slug" in dict(each.asked.fields) for each in removed)
 
 
 class Network:

@@ -20,7 +20,7 @@ from tests.simulation.drawing import Interruption
 from tests.simulation.emulated import EmulatedWorld
 from tests.simulation.jobs import SCRATCH
 from tests.simulation.loop import ProcessKilled, VirtualLoop, end
-from tests.simulation.network import Send, SimulatedClient
+from tests.simulation.network import Send, SimulatedClient, seems_done
 from tests.simulation.noun_calls import DEVICES, effects_of, state_of
 from tests.simulation.papers import has_begun, photograph, restore
 from tests.simulation.story import Story, check_at_once, check_left, check_tasks, run
@@ -242,14 +242,9 @@ def _lies(job: NounJob, wish: Wish, known: Known) -> Iterator[str]:
             yield "it was never done"
     else:
         unsure = any(each.unsure for each in sends) or known.standing in _MAYBE
-        unsure = unsure or _is_gone(wish, sends)
+        unsure = unsure or seems_done(wish.effect, sends)
         if not unsure and not (wish.followed and done):
             yield "it was never sent, or surely refused each time"
-
-
-def _is_gone(wish: Wish, sends: list[Send]) -> bool:
-    """Return whether a deletion was last answered with a 404."""
-    return wish.effect.endswith("delete") and bool(sends) and sends[-1].status == 404
 
 
 def _not_applied(job: NounJob, wish: Wish, known: Known) -> Iterator[str]:

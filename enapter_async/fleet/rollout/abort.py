@@ -1,11 +1,13 @@
 """Decides when a run stops automatically, based on the outcomes of a session's operations."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 import attrs
 
 from enapter_async.errors import (
+    AmbiguousOutcomeError,
     CachedAnswerError,
     ConfigurationError,
     DeadlineExceededError,
@@ -16,6 +18,7 @@ from enapter_async.errors import (
 )
 from enapter_async.fleet.errors import LeftUnknownError, RunAbortedError
 from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.operation import Operation
 
 FailureType = Literal["all", "failed", "unknown", "differs", "timed_out"]
 
@@ -159,7 +162,7 @@ class AbortJudge:
             self._counts["all"] += 1
             self._counts[outcome.state.value] += 1
             self._counts["timed_out"] += isinstance(outcome.error, DeadlineExceededError)
-        reason = self._other_server(outcome.error)
+        reason = self._other_server(outcome.operation, outcome.error)
         if reason:
             return RunAbortedError(reason)
         for each in self._criteria:
@@ -171,10 +174,9 @@ class AbortJudge:
                 )
         return None
 
-    def _other_server(self, error: EnapterError | None) -> str:
+    def _other_server(self, operation: Operation[Any], error: EnapterError | None) -> str:
         """Return why the server seems not to be the API; "" if it seems to be."""
-        unproven = isinstance(error, NotFoundError) and not error.proven
-        self._unproven = self._unproven + 1 if unproven else 0
+        self._unproven = self._unproven + 1 if _is_unproven(operation, error) else 0
         if self._unproven == UNPROVEN_MOST:
             return (
                 f"{UNPROVEN_MOST} operations in a row got a 404 that does not come from an "
@@ -193,6 +195,13 @@ class AbortJudge:
 def _named(criterion: AbortCriterion) -> str:
     kind = criterion.failure_type
     return "differs, failed or unknown" if kind == "all" else kind.replace("_", " ")
+
+
+def _is_unproven(operation: Operation[Any], error: EnapterError | None) -> bool:
+    """Return whether an operation ended with a 404 that does not come from a known API."""
+    if isinstance(error, AmbiguousOutcomeError) and operation.holds(None):
+        return bool(error.attempts) and error.attempts[-1].status == HTTPStatus.NOT_FOUND
+    return isinstance(error, NotFoundError) and not error.proven
 
 
 def _is_unusable(error: EnapterError | None) -> bool:

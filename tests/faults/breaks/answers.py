@@ -78,10 +78,10 @@ ANSWERS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_response.py::test_the_headers_and_the_request_id_come_with_the_result",
         ),
         "a deletion whose 404 nothing could prove is reported as not done": Break(
-            "_http.settlement:Settlement._is_unanswered",
-            "return operation.proven_by() in self.evidence.unanswered",
-            "return False",
-            by="fleet/test_absence.py::test_a_deletion_that_a_proxy_delivered_twice_is_unknown_if_nothing_can_be_proven",
+            "_http.settlement:Settlement._judged",
+            'if not getattr(last.error, "proven", False):',
+            "if False:",
+            by="fleet/test_absence.py::test_a_deletion_that_a_proxy_delivered_twice_is_unknown_if_nothing_is_proven",
         ),
     }
 )
