@@ -3,9 +3,11 @@
 import base64
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
+
+import click
 
 from enapter_async.concealment import RawAnswer
 from enapter_async.converter import unstructure
@@ -20,6 +22,23 @@ SETTING: Final = "ENAPTER_STANDALONE_COMMUNICATION_CONFIG"
 def env_line(config: Mapping[str, Any]) -> str:
     """Return the setting for a configuration, without the end of the line."""
     return f"{SETTING}={base64.b64encode(json.dumps(config).encode()).decode()}"
+
+
+FORMATS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+    "json": json.dumps,
+    "env": env_line,
+}
+"""The forms in which a configuration is written, each with its text."""
+
+format_option: Final = click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="json",
+    show_default=True,
+    help="JSON; or a new file with ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, the setting of "
+    "Enapter's standalone runtime.",
+)
 
 
 def check_unused(paths: Iterable[Path], *, force: bool = False) -> None:

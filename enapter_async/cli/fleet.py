@@ -3,6 +3,7 @@
 import click
 
 from enapter_async.cli.fleet_apply import apply_file
+from enapter_async.cli.fleet_credentials import credentials
 from enapter_async.cli.fleet_drift import export_fleet, show_drift
 from enapter_async.cli.fleet_journal import command as journal
 from enapter_async.cli.fleet_plan import make_plan, template
@@ -33,6 +34,7 @@ for each in (
     watch,
     runs,
     report_run,
+    credentials,
     undo_run,
     journal,
     work,

@@ -19,7 +19,7 @@ import attrs
 import click
 
 from enapter_async.api.accepted import WAIT
-from enapter_async.cli.env_files import EnvFile, check_unused, env_line
+from enapter_async.cli.env_files import EnvFile, check_unused, env_line, format_option
 from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
@@ -50,15 +50,7 @@ through_site = click.option(
 def with_new_credentials(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a command that generates credentials: see `write_credentials`."""
     for option in (
-        click.option(
-            "--format",
-            "form",
-            type=click.Choice(["json", "env"]),
-            default="json",
-            show_default=True,
-            help="Write a line of JSON, or the setting of Enapter's standalone runtime, "
-            "ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, to a new file.",
-        ),
+        format_option,
         click.option("--show", is_flag=True, help="Write the configuration to standard output."),
         output_option(
             metavar="FILE",

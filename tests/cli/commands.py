@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "devices assign-blueprint": ("{device}", "bp-1"),
     "doctor": (),
     "emulator": ("--devices", "5", "--port", "{port}"),
+    "fleet credentials": ("{credentials}", "-o", "{folder}/settings"),
     "fleet apply": ("{folder}/rows.csv", "--yes"),
     "fleet journal check": ("postgresql://ops@127.0.0.1:{port}/ops",),
     "fleet journal prepare": ("postgresql://ops@127.0.0.1:{port}/ops",),
@@ -57,7 +58,6 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "logs follow": ("{device}", "--limit", "1"),
     "logs list": ("{device}",),
     "profiles use": ("one",),
-    "provisioning env": ("{credentials}", "-o", "{folder}/env"),
     "provisioning lua-device": (
         *("New", "--slug", "new-lua", "--runtime", "{device}", "--blueprint", "bp-1"),
     ),

@@ -231,9 +231,12 @@ NOUN_OPTIONS: Final = (
         {"--format": lambda s: s.out.startswith("ENAPTER_STANDALONE_")},
     ),
     Own(
-        "provisioning env",
-        ("{credentials}", "-o", "{folder}/env"),
-        {"--output": lambda s: s.file(f"env/{s.places['device']}.env").startswith("ENAPTER_")},
+        "fleet credentials",
+        ("{credentials}", "--format", "env", "-o", "{folder}/env"),
+        {
+            "--format": lambda s: s.file(f"env/{s.places['device']}.env").startswith("ENAPTER_"),
+            "--output": lambda s: s.file(f"env/{s.places['device']}.env"),
+        },
     ),
     Own(
         "logs list",

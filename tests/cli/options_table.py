@@ -33,6 +33,7 @@ CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--verbose": ((), lambda s: any(isinstance(each, CallLog) for each in s.client["hooks"])),
 }
 ELSEWHERE: Final = (
+    "fleet credentials",
     "fleet journal check",
     "fleet journal prepare",
     "fleet rehearse",
@@ -40,7 +41,6 @@ ELSEWHERE: Final = (
     "fleet runs",
     "fleet status",
     "fleet stop",
-    "provisioning env",
 )
 """Commands that ask no server: `--json` is the only one of these options that applies to them."""
 CALLING: Final = tuple(

@@ -69,8 +69,8 @@ STREAMS = {each for each in deprived.TAKEN if each.startswith("std") or each == 
 NEW_FILES = {
     "blueprints device-profiles": "profiles*",
     "blueprints download": "blueprint.zip",
+    "fleet credentials": "settings/*.json",
     "fleet export": "exported.csv",
-    "provisioning env": "env/*.env",
 }
 """Files that a command must not find, since it replaces none."""
 NOT_TWICE = {

@@ -40,8 +40,8 @@ def test_credentials_become_settings_of_the_official_runtime(
         assert "password" not in done.output
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     rows = [json.loads(line) for line in kept.read_text("utf-8").splitlines()]
-    folder = tmp_path / "env"
-    written = run("provisioning", "env", str(kept), "-o", str(folder), "--json")
+    folder, form = tmp_path / "env", ("--format", "env")
+    written = run("fleet", "credentials", str(kept), *form, "-o", str(folder), "--json")
     assert json.loads(written.stdout)["devices"] == [row["device_id"] for row in rows]
     for row in rows:
         file = folder / f"{row['device_id']}.env"
@@ -50,16 +50,18 @@ def test_credentials_become_settings_of_the_official_runtime(
         read = standalone.CommunicationConfig.from_env({name: blob})
         assert read.hardware_id == row["config"]["hardware_id"]
         assert read.mqtt_api_config.host == row["config"]["mqtt_host"]
-    again = run("provisioning", "env", str(kept), "-o", str(folder))
+    again = run("fleet", "credentials", str(kept), *form, "-o", str(folder))
     assert again.exit_code == Exit.USAGE
     assert f"{folder}/{rows[0]['device_id']}.env and 1 others already exist" in again.stderr
-    assert run("provisioning", "env", str(kept), "-o", str(folder), "--force").exit_code == 0
+    assert (
+        run("fleet", "credentials", str(kept), *form, "-o", str(folder), "--force").exit_code == 0
+    )
     twins = [{**row, "device_id": "pump", "site_id": f"s{n}"} for n, row in enumerate(rows)]
     kept.write_text("".join(json.dumps(row) + "\n" for row in twins), "utf-8")
-    assert run("provisioning", "env", str(kept), "-o", str(folder)).exit_code == Exit.DONE
+    assert run("fleet", "credentials", str(kept), *form, "-o", str(folder)).exit_code == Exit.DONE
     assert {"s0.pump.env", "s1.pump.env"} <= {each.name for each in folder.iterdir()}
     kept.write_text('{"device_id": "a", "raw": "SECRET"}\n', "utf-8")
-    refused = run("provisioning", "env", str(kept), "-o", str(folder))
+    refused = run("fleet", "credentials", str(kept), *form, "-o", str(folder))
     assert refused.exit_code == Exit.USAGE
     assert "line 1: its configuration could not be read" in refused.stderr
     assert "SECRET" not in refused.output
