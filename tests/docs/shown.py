@@ -18,6 +18,8 @@ from pathlib import Path
 
 import attrs
 
+from tests.support.forks.starting import programs
+
 ROOT = Path(__file__).parent.parent.parent
 INTERRUPT = "^C"
 PORTS = ("8080", "8081", "8082", "8083", "8084")
@@ -29,6 +31,8 @@ _OPTION = re.compile(r":(\w+): (.*)")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
 _LOGGED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 _LONGEST = 50.0
+IMPORTED = ("pytest", "uvicorn")
+"""What the programs of pages import, besides the package."""
 
 
 @attrs.frozen(kw_only=True)
@@ -128,13 +132,14 @@ class Workplace:
         self.environment = {
             **{name: value for name, value in os.environ.items() if "ENAPTER" not in name},
             "ENAPTER_STATE_DIR": str(folder / "state"),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # takes longer than everything else
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "error",
             **environment,
         }
+        folders = (programs(self.environment, *IMPORTED), Path(sys.executable).parent)
+        self.environment["PATH"] = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
         (folder / "docs").symlink_to(ROOT / "docs")
         self.instead = {shown: str(free_port()) for shown in PORTS}
         """What blocks show, and what is used instead."""
