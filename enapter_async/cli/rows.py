@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from enapter_async.cli.options import tell
@@ -86,12 +85,7 @@ class ResultsFile:
             self._write = lambda outcome: write(outcome_row(outcome))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         if self._file is not None:
             # Each row was flushed when it was written, and an error was raised then.

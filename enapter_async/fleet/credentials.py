@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from enapter_async.clock import Clock
@@ -93,12 +92,7 @@ class CredentialsFile:
         self._take(descriptor, self.path)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Finish pending writes, and close the file."""
         try:
             if under_way := self._under_way():

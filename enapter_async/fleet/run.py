@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, Self, Unpack
 
 from enapter_async.api.accepted import Following
@@ -204,12 +203,7 @@ class Run(Generic[OperationT]):
         self._producing.add_done_callback(self._input_closed)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Start no more operations, wait for those in flight, and close the files."""
         self._leaving = True
         if self._ended is None:

@@ -7,7 +7,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from enapter_async.client import Client
@@ -110,12 +109,7 @@ class Jobs:
         await self._jobs.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop the jobs cleanly; they are still meant to run, and may continue at next start."""
         self.end_watches()
         await self._jobs.close()

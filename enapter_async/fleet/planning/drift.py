@@ -54,6 +54,7 @@ class Guard(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
+        /,
     ) -> None: ...
 
     async def before_wave(self, number: int, items: WorkSource) -> None:
@@ -151,12 +152,7 @@ class StateGuard:
         """Return the guard."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Discard everything that was read."""
         self._forget()
 

@@ -7,7 +7,6 @@ import sqlite3
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import attrs
@@ -125,12 +124,7 @@ class Plan(Collection[Any]):
         """Return the plan."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the plan's resources."""
         self.close()
 
