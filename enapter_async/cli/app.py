@@ -27,49 +27,26 @@ from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.text import plain, plain_lines
 
-_COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+_COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "blueprints": (
-            "enapter_async.cli.blueprints",
-            "Read, check, upload and download blueprints.",
-        ),
-        "commands": (
-            "enapter_async.cli.commands",
-            "Execute commands, and show their executions.",
-        ),
-        "completion": (
-            "enapter_async.cli.completion",
-            "Print a script for tab completion in bash, zsh or fish.",
-        ),
-        "configuration": (
-            "enapter_async.cli.configuration",
-            "Read and change the configuration of single devices.",
-        ),
-        "demo": (
-            "enapter_async.cli.demo",
-            "Change a thousand emulated devices, and check every outcome.",
-        ),
-        "devices": ("enapter_async.cli.devices", "List, read, change and delete single devices."),
-        "doctor": (
-            "enapter_async.cli.doctor",
-            "Check the connection to the API, and suggest fixes.",
-        ),
-        "emulator": ("enapter_async.cli.emulator", "Run a local server that behaves like the API."),
-        "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
-        "logs": ("enapter_async.cli.logs", "List the logs of a device, or follow them."),
-        "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),
-        "provisioning": (
-            "enapter_async.cli.provisioning",
-            "Create devices, and write the settings with which they connect.",
-        ),
-        "rules": ("enapter_async.cli.rules", "List, read, create, change and delete rules."),
-        "sites": ("enapter_async.cli.sites", "List, read, create, change and delete sites."),
-        "telemetry": (
-            "enapter_async.cli.telemetry",
-            "Read latest values and time series, or follow a device.",
-        ),
+        "blueprints": "Read, check, upload and download blueprints.",
+        "commands": "Execute commands, and show their executions.",
+        "completion": "Print a script for tab completion in bash, zsh or fish.",
+        "configuration": "Read and change the configuration of single devices.",
+        "demo": "Change a thousand emulated devices, and check every outcome.",
+        "devices": "List, read, change and delete single devices.",
+        "doctor": "Check the connection to the API, and suggest fixes.",
+        "emulator": "Run a local server that behaves like the API.",
+        "fleet": "Change many devices from a file.",
+        "logs": "List the logs of a device, or follow them.",
+        "profiles": "List the profiles of the configuration file.",
+        "provisioning": "Create devices, and write the settings with which they connect.",
+        "rules": "List, read, create, change and delete rules.",
+        "sites": "List, read, create, change and delete sites.",
+        "telemetry": "Read latest values and time series, or follow a device.",
     }
 )
+"""The commands, each the name of its module, with their help."""
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
     f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items()
 )
@@ -86,7 +63,8 @@ class _Root(Nouns):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        module = importlib.import_module(f"enapter_async.cli.{cmd_name}")
+        command: click.Command = module.command
         return own_first(command)
 
     def meant_by(self, ctx: click.Context, name: str) -> list[str]:
@@ -99,7 +77,7 @@ class _Root(Nouns):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Reading the help from the commands would import all of them.
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         # The names and texts are known here; reading them from the commands would import all.
@@ -107,7 +85,7 @@ class _Root(Nouns):
             return super().shell_complete(ctx, incomplete)
         return [
             CompletionItem(name, help=text)
-            for name, (_, text) in _COMMANDS.items()
+            for name, text in _COMMANDS.items()
             if name.startswith(incomplete)
         ]
 
