@@ -1,6 +1,5 @@
 """`enapter-async commands`: executes commands on single devices, and shows executions."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,6 +7,7 @@ import click
 
 from enapter_async.api.accepted import WAIT
 from enapter_async.api.checking import checked
+from enapter_async.cli.groups import Decorator
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, SharedGroup, time_option
@@ -20,7 +20,7 @@ from enapter_async.operations.commands import CreateExecution, ExecuteCommand
 from enapter_async.text import plain
 
 
-def _wait(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _wait(text: str) -> Decorator:
     return click.option(
         "--wait",
         type=click.FloatRange(min=0),

@@ -1,9 +1,10 @@
 """Groups of commands, which list a command's own options first and suggest what was meant."""
 
 import difflib
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -25,6 +26,15 @@ _SYNONYMS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _LIKENESS: Final = 0.6
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""What adds an option to a command's function, such as `click.option(…)`."""
+
+
+def together(*options: Decorator) -> Decorator:
+    """Return one decorator that adds several options, which help lists in this order."""
+    return lambda command: functools.reduce(lambda each, add: add(each), reversed(options), command)
 
 
 class SharedOption(click.Option):

@@ -10,6 +10,7 @@ import attrs
 import click
 from rich.cells import cell_len
 
+from enapter_async.cli.groups import Decorator, together
 from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.summary import fancy, output_console
@@ -101,7 +102,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return _GAP.join(padded).rstrip()
 
 
-def listing_options(*columns: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def listing_options(*columns: str) -> Decorator:
     """Add the options of a list to a command, which receives them as `listing`."""
 
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,16 +119,13 @@ def listing_options(*columns: str) -> Callable[[Callable[..., Any]], Callable[..
             )
             return command(*given, listing=listing, **named)
 
-        adorned: Callable[..., Any] = with_listing
-        for option in reversed(_options(columns)):
-            adorned = option(adorned)
-        return adorned
+        return _options(columns)(with_listing)
 
     return with_options
 
 
-def _options(columns: Sequence[str]) -> tuple[Callable[..., Any], ...]:
-    return (
+def _options(columns: Sequence[str]) -> Decorator:
+    return together(
         click.option("--limit", type=click.IntRange(min=1), help="List at most this many."),
         click.option(
             "--output",

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from enapter_async.cli.following import follow_objects, line_of_log, stop_after
+from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 
-_FILTERS = (
+_filter_options = together(
     click.option(
         "--severity",
         type=click.Choice(list(LogSeverity.known()), case_sensitive=False),
@@ -25,12 +26,6 @@ _FILTERS = (
         help="Whether the API keeps them.",
     ),
 )
-
-
-def _filter_options(function: Any) -> Any:
-    for option in reversed(_FILTERS):
-        function = option(function)
-    return function
 
 
 @click.group("logs", cls=SharedGroup)

@@ -21,6 +21,7 @@ import click
 from enapter_async.api.accepted import WAIT
 from enapter_async.cli.env_files import EnvFile, check_unused, env_line, format_option
 from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
+from enapter_async.cli.groups import together
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
 from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
@@ -47,25 +48,21 @@ through_site = click.option(
 """The option of a command on one device; it receives `site_id`."""
 
 
-def with_new_credentials(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a command that generates credentials: see `write_credentials`."""
-    for option in (
-        format_option,
-        click.option("--show", is_flag=True, help="Write the configuration to standard output."),
-        output_option(
-            metavar="FILE",
-            help="Append the configuration to this JSON Lines file, which is created with mode "
-            "0600.",
-        ),
-        click.option(
-            "--protocol",
-            type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
-            default="MQTTS",
-            show_default=True,
-        ),
-    ):
-        command = option(command)
-    return command
+with_new_credentials = together(
+    click.option(
+        "--protocol",
+        type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
+        default="MQTTS",
+        show_default=True,
+    ),
+    output_option(
+        metavar="FILE",
+        help="Append the configuration to this JSON Lines file, which is created with mode 0600.",
+    ),
+    click.option("--show", is_flag=True, help="Write the configuration to standard output."),
+    format_option,
+)
+"""The options of a command that generates credentials: see `write_credentials`."""
 
 
 def check_place(output: str | None, *, show: bool) -> None:

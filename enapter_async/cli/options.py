@@ -18,7 +18,7 @@ import click
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.cli.descriptors import connections
-from enapter_async.cli.groups import Nouns, SharedOption
+from enapter_async.cli.groups import Decorator, Nouns, SharedOption, together
 from enapter_async.cli.patience import Patience
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
@@ -214,7 +214,7 @@ TYPED: Final = "enapter_async.typed"
 _PASSWORD: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _QUIET: Final = "enapter_async.quiet"
 _shared: Final = functools.partial(click.option, cls=SharedOption)
-_CONNECTION: Final = (
+_CONNECTION: Final = together(
     _shared(
         "--profile",
         metavar="NAME",
@@ -283,7 +283,7 @@ _CONNECTION: Final = (
 )
 
 
-def faults_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def faults_option(default: float) -> Decorator:
     """Return the option for how many requests an emulated server fails."""
     return click.option(
         "--faults",
@@ -324,9 +324,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         context.meta[_QUIET] = settings.quiet
         return command(settings, **arguments)
 
-    for option in reversed(_CONNECTION):
-        with_settings = option(with_settings)
-    return with_settings
+    return _CONNECTION(with_settings)
 
 
 def shared_command(name: str) -> Callable[[Callable[..., Any]], click.Command]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from enapter_async.cli.following import follow_objects, line_of_log, stop_after
+from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, SharedGroup
@@ -28,7 +29,7 @@ from enapter_async.operations.rules import (
 _at_site = click.option(
     "--site", "site_id", metavar="ID", help="The site; without it, the gateway at --base-url."
 )
-_SCRIPT = (
+_script_options = together(
     click.option(
         "--script",
         "path",
@@ -47,12 +48,6 @@ _SCRIPT = (
         "--interval", metavar="DURATION", help="How often a V1 script is executed, such as 1m."
     ),
 )
-
-
-def _script_options(function: Any) -> Any:
-    for option in reversed(_SCRIPT):
-        function = option(function)
-    return function
 
 
 @click.group("rules", cls=SharedGroup)

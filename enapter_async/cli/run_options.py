@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from enapter_async.api import accepted
+from enapter_async.cli.groups import Decorator, together
 from enapter_async.cli.options import Settings
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.obstacles import MAX_PAUSE
@@ -20,7 +21,6 @@ from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 
 NONE: Final = "none"
 
-_Command = Callable[..., Any]
 _OF_WAVES: Final = ("waves", "hold", "per_site", "health", "gates")
 _NAMES: Final = frozenset(RunKeywords.__annotations__) | {"criteria", *_OF_WAVES}
 
@@ -122,19 +122,16 @@ WAVES: Final = (
 )
 
 
-def run_options(*added: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+def run_options(*added: Decorator) -> Decorator:
     """Add options of a run to a command, which receives them as `options`."""
 
-    def with_options(command: _Command) -> _Command:
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def with_run_options(*given: Any, **arguments: Any) -> Any:
             told = {name: arguments.pop(name) for name in _NAMES if name in arguments}
             return command(*given, options=_options(told), **arguments)
 
-        adorned: _Command = with_run_options
-        for option in reversed(added):
-            adorned = option(adorned)
-        return adorned
+        return together(*added)(with_run_options)
 
     return with_options
 

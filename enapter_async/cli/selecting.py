@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from enapter_async.cli.groups import together
 from enapter_async.cli.objects import pair_of
 from enapter_async.operations.device_plans import Change
 from enapter_async.operations.device_selection import Selection
@@ -24,7 +25,7 @@ _SELECTED_BY: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("--property", "properties", "CONDITION", "Select by a property, such as 'fw_ver<1.2'."),
 )
 """The options that may be repeated, with the fields of `Selection`: each holds alternatives."""
-_SELECTION: Final = (
+_SELECTION: Final = together(
     *(
         click.option(option, field, metavar=metavar, multiple=True, help=help_text)
         for option, field, metavar, help_text in _SELECTED_BY
@@ -35,7 +36,7 @@ _SELECTION: Final = (
         help="Select devices whose name contains a match for this regular expression.",
     ),
 )
-_BECOMING: Final = (
+_BECOMING: Final = together(
     click.option("--set-name", "name", metavar="TEMPLATE", help="Set this name."),
     click.option("--set-slug", "slug", metavar="TEMPLATE", help="Set this slug."),
     click.option("--assign-blueprint", "blueprint_id", metavar="ID", help="Assign this blueprint."),
@@ -79,9 +80,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         selection = Selection(**fields, name_matches=name_matches)
         return command(*given, selection=selection, **arguments)
 
-    for option in reversed(_SELECTION):
-        with_selection = option(with_selection)
-    return with_selection
+    return _SELECTION(with_selection)
 
 
 def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,9 +98,7 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
         becoming = {name: value for name, value in becoming.items() if value}
         return command(*given, becoming=becoming, **arguments)
 
-    for option in reversed(_BECOMING):
-        with_change = option(with_change)
-    return with_change
+    return _BECOMING(with_change)
 
 
 def change_of(selection: Selection, becoming: dict[str, Any], *, everything: bool) -> Change:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, SharedGroup
@@ -11,17 +12,11 @@ from enapter_async.models.sites import SiteLocation
 from enapter_async.operation import UNSET
 from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 
-_PLACE = (
+_place_options = together(
     click.option("--place", metavar="TEXT", help="The name of its location."),
     click.option("--latitude", type=click.FloatRange(-90, 90), help="In degrees."),
     click.option("--longitude", type=click.FloatRange(-180, 180), help="In degrees."),
 )
-
-
-def _place_options(function: Any) -> Any:
-    for option in reversed(_PLACE):
-        function = option(function)
-    return function
 
 
 @click.group("sites", cls=SharedGroup)
