@@ -192,14 +192,12 @@ class Journal:
     @_checked
     def digests(self, *, after: int = -1) -> Iterator[tuple[int, bytes]]:
         """Yield seq and digest of each item after a seq, in order."""
-        for page in self._pages(self._dialect.items("seq, digest"), after):
-            yield from page
+        yield from self._rows(self._dialect.items("seq, digest"), after)
 
     @_checked
     def items(self) -> Iterator[WorkItem]:
         """Yield the items, in order."""
-        for page in self._pages(self._dialect.items(ITEM_COLUMNS)):
-            yield from map(item_of, page)
+        yield from map(item_of, self._rows(self._dialect.items(ITEM_COLUMNS)))
 
     def is_planned(self) -> bool:
         """Return whether any item contains the state of its target from a plan."""
@@ -217,21 +215,17 @@ class Journal:
     @_checked
     def events(self) -> Iterator[Event]:
         """Yield the events, in the order in which they were written."""
-        for page in self._pages(self._dialect.events(EVENT_COLUMNS)):
-            for row in page:
-                yield event_of(row)
+        yield from map(event_of, self._rows(self._dialect.events(EVENT_COLUMNS)))
 
     @_checked
     def item_rows(self) -> Iterator[Sequence[Any]]:
         """Yield the rows of the items as they are stored, in order, to copy them."""
-        for page in self._pages(self._dialect.items(WHOLE_ITEM_COLUMNS)):
-            yield from page
+        yield from self._rows(self._dialect.items(WHOLE_ITEM_COLUMNS))
 
     @_checked
     def event_rows(self) -> Iterator[Sequence[Any]]:
         """Yield the rows of the events as they are stored, in order, to copy them."""
-        for page in self._pages(self._dialect.events(EVENT_COLUMNS)):
-            yield from page
+        yield from self._rows(self._dialect.events(EVENT_COLUMNS))
 
     @_checked
     def notes(self, *, after: int = -1) -> Iterator[Event]:
@@ -239,8 +233,8 @@ class Journal:
 
         `after` is the id of an event.
         """
-        for page in self._pages(self._dialect.events(EVENT_COLUMNS, "seq IS NULL AND "), after):
-            yield from map(event_of, page)
+        notes = self._dialect.events(EVENT_COLUMNS, "seq IS NULL AND ")
+        yield from map(event_of, self._rows(notes, after))
 
     @_checked
     def marks(self, *, after: int = -1) -> Iterator[tuple[int, Any, Any, Any]]:
@@ -249,8 +243,7 @@ class Journal:
         The values are not checked, which is faster. `after` is the id of an event.
         """
         columns = f"id, seq, {self._dialect.kind}, attempt"
-        for page in self._pages(self._dialect.events(columns, "seq IS NOT NULL AND "), after):
-            yield from page
+        yield from self._rows(self._dialect.events(columns, "seq IS NOT NULL AND "), after)
 
     def last_event(self) -> int:
         """Return the id of the last event, or -1."""
@@ -307,9 +300,10 @@ class Journal:
         """Yield the rows of a query that is too long for one page."""
         yield from self._connection.execute(sql, ())
 
-    def _pages(self, sql: str, last: int = -1) -> Iterator[list[Any]]:
+    def _rows(self, sql: str, last: int = -1) -> Iterator[Any]:
+        """Yield the rows of a query for pages, after the row `last`."""
         while page := self._fetch(sql, last, PAGE_ROWS):
-            yield page
+            yield from page
             reached = page[-1][0]
             if not reached > last:
                 # In a damaged tree, pages could form an endless loop.

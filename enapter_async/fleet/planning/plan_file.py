@@ -238,20 +238,7 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
     executed = verdict in EXECUTED
     if executed is (row.get("seq") is None) or (executed and operation is None):
         raise PlanFileError(f"{where}: its verdict contradicts the rest of the line")
-    return PlanItem(
-        line=row["line"],
-        verdict=verdict,
-        device=row.get("device", ""),
-        seq=row.get("seq"),
-        name=row.get("name", ""),
-        type=row.get("type", ""),
-        site=row.get("site", ""),
-        operation=operation,
-        before=row.get("before"),
-        why=row.get("why", ""),
-        after=row.get("after"),
-        unit=row.get("unit"),
-    )
+    return PlanItem(**{"device": "", **row, "verdict": verdict, "operation": operation})
 
 
 def _well_typed(row: Mapping[str, Any], guarded: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.planning import conflicts
-from enapter_async.fleet.planning.decisions import Decision, PlanRequest, judge
+from enapter_async.fleet.planning.decisions import Decision, PlanRequest, Verdict, judge
 from enapter_async.fleet.planning.effects import as_write
 from enapter_async.fleet.planning.keys import address_of, bare, key_of, parse
 from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of, removes
@@ -239,7 +239,9 @@ class Planner:
             self._put(address, facts, decision)
         for row in rows:
             if row[2] is None:
-                self._put_unnamed(address, facts, row[1], problem or "")
+                why, verdict = problem or "", Verdict.REFUSED
+                refused = Decision(line=row[1], operation=None, verdict=verdict, why=why)
+                self._put(address, facts, refused)
 
     def _owner(self, address: str, key: str | None, problem: str | None) -> Found:
         """Return the object that an address names, or that a part belongs to, as it was found."""
@@ -249,47 +251,30 @@ class Planner:
         return Found(key=key, state=state, problem=problem)
 
     def _put(self, address: str, facts: Facts | None, decision: Decision) -> None:
-        before = None if decision.before is None else json.dumps(dict(decision.before))
-        operation = decision.operation
-        if operation is None:
-            self._put_unnamed(address, facts, decision.line, decision.why)
-            return
-        self._scratch.execute(
-            "INSERT INTO step (line, thing, address, removes, kind, verdict, why, operation, "
-            "before, name, type, grp, frees, takes) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                decision.line,
-                address,
-                (operation.target().name or "") if facts is None else facts.id,
-                removes(operation),
-                kind_of(operation),
-                decision.verdict,
-                decision.why,
-                json.dumps(operation_to_json(operation)),
-                before,
-                facts and facts.name,
-                facts and facts.type,
-                (facts and facts.site_id) or "",
-                decision.frees,
-                decision.takes,
-            ),
-        )
-
-    def _put_unnamed(self, address: str, facts: Facts | None, line: int, why: str) -> None:
-        self._scratch.execute(
-            "INSERT INTO step (line, thing, address, verdict, why, name, type, grp) "
-            "VALUES (?, ?, ?, 'refused', ?, ?, ?, ?)",
-            (
-                line,
-                address,
-                bare(address),
-                why,
-                facts and facts.name,
-                facts and facts.type,
-                (facts and facts.site_id) or "",
-            ),
-        )
+        operation, before = decision.operation, decision.before
+        row: dict[str, Any] = {
+            "line": decision.line,
+            "thing": address,
+            "address": bare(address),
+            "verdict": decision.verdict,
+            "why": decision.why,
+            "name": facts and facts.name,
+            "type": facts and facts.type,
+            "grp": (facts and facts.site_id) or "",
+        }
+        if operation is not None:
+            row |= {
+                "address": (operation.target().name or "") if facts is None else facts.id,
+                "removes": removes(operation),
+                "kind": kind_of(operation),
+                "operation": json.dumps(operation_to_json(operation)),
+                "before": None if before is None else json.dumps(dict(before)),
+                "frees": decision.frees,
+                "takes": decision.takes,
+            }
+        values = ", ".join(f":{column}" for column in row)
+        into = f"INSERT INTO step ({', '.join(row)})"
+        self._scratch.execute(f"{into} VALUES ({values})", row)
 
 
 def _operation(text: str) -> Operation[Any]:
