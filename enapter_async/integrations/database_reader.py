@@ -32,7 +32,15 @@ from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.job_reader import TROUBLES_TOLD, troubles_in, unknown_in
-from enapter_async.integrations.progress import NOT_DONE, RATE_SECONDS, Job, Phase, Wave
+from enapter_async.integrations.progress import (
+    NOT_DONE,
+    RATE_SECONDS,
+    Job,
+    Phase,
+    Unknown,
+    Wave,
+    next_steps,
+)
 
 PARTITIONS_READ: Final = 200
 """The maximum number of partitions whose journals are read for the status of a job."""
@@ -72,9 +80,7 @@ class Seen:
 class _Partition:
     """The operations of one partition that were not done."""
 
-    repeatable: bool = False
-    open_ends: bool = False
-    searchable: bool = False
+    unknown: Unknown
     troubles: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -104,6 +110,9 @@ class DatabaseReader:
             rate = self._rate.value(now, status.total - counts[State.HELD])
         if phase.active:
             counts[State.HELD] = 0  # unfinished operations are not held while the job is running
+        unknown = Unknown(*map(sum, zip(*(each.unknown for each in partitions), strict=True)))
+        refused = is_wave_refused(status.stopped or "")
+        steps = next_steps(status.counts, unknown, wave_refused=refused)
         job = Job(
             id=status.name,
             phase=phase,
@@ -115,7 +124,7 @@ class DatabaseReader:
             waves=tuple(_waves(rows)),
             waiting=_waiting(status, rows, self._place) if phase.active else "",
             stopped=without_reason(status.stopped or ""),
-            next_steps=() if phase.active else tuple(_next_steps(status, partitions)),
+            next_steps=() if phase.active else tuple(steps),
             started_by=status.facts.get("started_by", ""),
             workers=status.workers,
             credentials=_files(status.credentials),
@@ -154,11 +163,8 @@ class DatabaseReader:
         name = f"{self._database}#{partition_run(self._job, no)}"
         with contextlib.closing(read_journal(name)) as journal:
             replay = Replay(journal)
-            repeatable, open_ends, searchable = unknown_in(journal, replay)
             return _Partition(
-                repeatable=repeatable > 0,
-                open_ends=open_ends > 0,
-                searchable=searchable > 0,
+                unknown=unknown_in(journal, replay),
                 troubles=tuple(troubles_in(journal, replay, running=running)),
             )
 
@@ -223,19 +229,3 @@ def _waiting(status: JobStatus, rows: Rows, place: str) -> str:
         command = worker_command(place, status.unserved)
         return f"{unserved_text(status.unserved)}; to start one: {command}"
     return "it waits for a worker"
-
-
-def _next_steps(status: JobStatus, partitions: Sequence[_Partition]) -> Iterator[str]:
-    """Yield the useful steps; at a wave that did not pass, merely continuing would stop again."""
-    counts = status.counts
-    if counts[State.HELD] or counts[State.PENDING] or any(each.repeatable for each in partitions):
-        yield "resume"
-    if counts[State.FAILED]:
-        yield "retry_failed"
-    if any(each.open_ends for each in partitions):
-        yield "regenerate"
-        yield "skip"
-    if any(each.searchable for each in partitions):
-        yield "accept_candidates"
-    if is_wave_refused(status.stopped or ""):
-        yield "accept_wave"

@@ -17,7 +17,7 @@ from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
-from enapter_async.integrations.progress import Wave
+from enapter_async.integrations.progress import Unknown, Wave
 
 Wanted = Literal["running", "stopped", "ended"]
 
@@ -47,18 +47,18 @@ class JobSettings:
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """The summary of a job from its journal, up to its event `last_event`.
-
-    Of the unknown operations, `repeatable` are sent again when the job continues; `open_ends` may
-    be done only once (a new configuration) and still need a decision; of those, `searchable` may
-    have created objects that a search can find.
-    """
+    """The summary of a job from its journal, up to its event `last_event`; see `Unknown`."""
 
     last_event: int = attrs.field(validator=instance_of(int))
     counts: Mapping[State, int] = attrs.field(converter=_counts)
     repeatable: int = attrs.field(default=0, validator=instance_of(int))
     open_ends: int = attrs.field(default=0, validator=instance_of(int))
     searchable: int = attrs.field(default=0, validator=instance_of(int))
+
+    @property
+    def unknown(self) -> Unknown:
+        """The numbers of unknown operations."""
+        return Unknown(self.repeatable, self.open_ends, self.searchable)
 
 
 @attrs.frozen(kw_only=True)

@@ -22,6 +22,7 @@ from enapter_async.fleet.reading import FINDABLE
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import JobFile, Summary
+from enapter_async.integrations.progress import Unknown
 from enapter_async.operation import Repeat
 
 TROUBLES_TOLD: Final = 200
@@ -95,14 +96,8 @@ class JobReader:
             if left is not None and left.last_event == last_event:
                 return seen(summary=left)
             replay = self._read(journal)
-            repeatable, open_ends, searchable = (0, 0, 0) if held else unknown_in(journal, replay)
-            summary = Summary(
-                last_event=last_event,
-                counts=replay.counts(),
-                repeatable=repeatable,
-                open_ends=open_ends,
-                searchable=searchable,
-            )
+            unknown = Unknown() if held else unknown_in(journal, replay)
+            summary = Summary(last_event=last_event, counts=replay.counts(), **unknown._asdict())
             found = tuple(troubles_in(journal, replay, running=held))
             self._last = seen(summary=summary, troubles=found)
             self._replay = replay if held else None
@@ -127,8 +122,8 @@ def begun_at(folder: RunFolder) -> str | None:
         return created_at(journal.facts())
 
 
-def unknown_in(journal: Journal, replay: Replay) -> tuple[int, int, int]:
-    """Return how many unknown items are sent again, how many need a decision, and a search."""
+def unknown_in(journal: Journal, replay: Replay) -> Unknown:
+    """Return how many items of a journal are unknown."""
     repeatable = open_ends = searchable = 0
     for seq in replay.with_mark(Mark.UNKNOWN, Mark.INTENDED):
         item = journal.item(seq)
@@ -137,7 +132,7 @@ def unknown_in(journal: Journal, replay: Replay) -> tuple[int, int, int]:
         elif seq not in replay.acknowledged:
             open_ends += 1
             searchable += item is not None and item.operation.settles in FINDABLE
-    return repeatable, open_ends, searchable
+    return Unknown(repeatable, open_ends, searchable)
 
 
 def troubles_in(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -27,7 +27,7 @@ from enapter_async.integrations.job_reader import (
     begun_at,
     trouble,
 )
-from enapter_async.integrations.progress import Job, Phase, Progress, Rate
+from enapter_async.integrations.progress import Job, Phase, Progress, Rate, next_steps
 from enapter_async.logs import BACKEND
 
 STOPPED_BY_REQUEST: Final = "it was stopped"
@@ -234,6 +234,8 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         why = STOPPED_BY_REQUEST
     elif seen.cut_short:
         why = "its process ended early"
+    refused = seen.file.stopped_by == WaveNotPassedError.__name__
+    steps = next_steps(seen.summary.counts, seen.summary.unknown, wave_refused=refused)
     counts = dict(seen.summary.counts)
     total = sum(counts.values())
     if seen.held_by_runner:
@@ -246,7 +248,7 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         counts=counts,
         total=total,
         stopped=why,
-        next_steps=() if seen.held_by_runner else tuple(_next_steps(seen)),
+        next_steps=() if seen.held_by_runner else tuple(steps),
         # The waves of an earlier session do not describe the session that runs elsewhere.
         waves=() if seen.held_by_runner else seen.file.waves,
         started_by=seen.facts.get("started_by", ""),
@@ -257,19 +259,3 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
 def credentials_in(folder: RunFolder) -> tuple[str, ...]:
     """Return the file with a job's generated configurations, if there is one."""
     return (str(folder.credentials),) if folder.credentials.is_file() else ()
-
-
-def _next_steps(seen: Look) -> Iterator[str]:
-    """Yield the useful steps; at a wave that did not pass, merely continuing would stop again."""
-    summary = seen.summary
-    if summary.counts[State.HELD] or summary.counts[State.PENDING] or summary.repeatable:
-        yield "resume"
-    if summary.counts[State.FAILED]:
-        yield "retry_failed"
-    if summary.open_ends:
-        yield "regenerate"
-        yield "skip"
-    if summary.searchable:
-        yield "accept_candidates"
-    if seen.file.stopped_by == WaveNotPassedError.__name__:
-        yield "accept_wave"

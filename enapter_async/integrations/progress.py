@@ -3,9 +3,9 @@
 import enum
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -38,6 +38,36 @@ RESUME_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 """The options of `Jobs.resume` for each name in a job's `next_steps`."""
+
+
+class Unknown(NamedTuple):
+    """How many operations of a job have an unknown outcome, by what can be done about it.
+
+    `repeatable` are sent again when the job continues; `open_ends` may be done only once (a new
+    configuration) and need a decision; of those, `searchable` may have created objects that a
+    search can find.
+    """
+
+    repeatable: int = 0
+    open_ends: int = 0
+    searchable: int = 0
+
+
+def next_steps(
+    counts: Mapping[State, int], unknown: Unknown, *, wave_refused: bool
+) -> Iterator[str]:
+    """Yield the useful steps; at a wave that did not pass, merely continuing would stop again."""
+    if counts[State.HELD] or counts[State.PENDING] or unknown.repeatable:
+        yield "resume"
+    if counts[State.FAILED]:
+        yield "retry_failed"
+    if unknown.open_ends:
+        yield "regenerate"
+        yield "skip"
+    if unknown.searchable:
+        yield "accept_candidates"
+    if wave_refused:
+        yield "accept_wave"
 
 
 class Phase(enum.StrEnum):
