@@ -28,9 +28,9 @@ OURS: Final = "enapter_async.Client"
 STATEMENTS: Final = {
     BASE: "import aiohttp, attrs, cattrs, tenacity",
     OURS: "import enapter_async; enapter_async.Client",
-    "enapter_async.Client, .UpdateDevice, .fleet": (
+    "enapter_async.Client, .UpdateDevice, .fleet.apply": (
         "import enapter_async; "
-        "enapter_async.Client, enapter_async.UpdateDevice, enapter_async.fleet"
+        "enapter_async.Client, enapter_async.UpdateDevice, enapter_async.fleet.apply"
     ),
     "enapter_async, no name accessed": "import enapter_async",
     "aiohttp": "import aiohttp",

@@ -11,6 +11,8 @@ Start with `Client`; use `fleet` to apply one change to many devices.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from enapter_async._door import HOMES, public
+
 if TYPE_CHECKING:
     from enapter_async import fleet
     from enapter_async._http.call import CallRecord
@@ -358,34 +360,17 @@ __all__ = [
     "pack_blueprint",
 ]
 
-_ROOMS = (
-    *("_version", "concealment", "payload", "clock", "operation", "streaming", "errors", "hooks"),
-    *("models.commands", "models.configs", "models.devices", "models.configuration"),
-    *("models.logs", "models.rules", "models.sites", "models.provisioning", "models.manifest"),
-    *("models.blueprints", "models.telemetry", "operations.devices", "operations.configuration"),
-    *("operations.logs", "operations.rule_engine", "operations.rules", "operations.sites"),
-    *("operations.commands", "operations.provisioning", "operations.blueprints"),
-    *("operations.telemetry", "api.packing", "_http.retry", "limits.pacing", "_http.transport"),
-    *("_http.call", "_http.response", "client"),
-)
-"""The modules that define the names, the lightest first."""
-
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """Import a name when it is first used.
 
         Once the package is installed, every run of pytest imports it for the pytest plugin, which
-        must not import aiohttp.
+        must not import aiohttp; and a program should not wait for what it does not use.
         """
         if name == "fleet":
             return import_module("enapter_async.fleet")
-        if name in __all__:
-            for room in _ROOMS:
-                module = import_module(f"enapter_async.{room}")
-                if hasattr(module, name):
-                    return globals().setdefault(name, getattr(module, name))
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, public(__name__, HOMES, name))
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -27,15 +27,8 @@ from enapter_async._http.security import (
 from enapter_async._http.socket import Sockets
 from enapter_async._http.streaming import Stream
 from enapter_async._http.transport import Timeouts
-from enapter_async.api.blueprints import Blueprints
-from enapter_async.api.commands import Commands
-from enapter_async.api.configuration import Configuration
 from enapter_async.api.devices import Devices
-from enapter_async.api.logs import Logs
-from enapter_async.api.provisioning import Provisioning
-from enapter_async.api.rules import Rules
-from enapter_async.api.sites import Sites
-from enapter_async.api.telemetry import Telemetry
+from enapter_async.api.nouns import Nouns, without_nouns
 from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
@@ -51,7 +44,7 @@ T = TypeVar("T")
 DEFAULT_BASE_URL: Final = "https://api.enapter.com"
 
 
-class Client:
+class Client(Nouns):
     """A client of the Enapter API that reports exactly what happened to each device.
 
     ::
@@ -162,7 +155,7 @@ class Client:
         self._engine = Engine(self._settings)
         self._derived = False
         self._pipeline: Pipeline | None = None
-        self._give_nouns()
+        self.devices = Devices(self)
 
     @classmethod
     @concealing
@@ -265,21 +258,10 @@ class Client:
             timeouts=self._settings.timeouts if timeouts is None else timeouts,
         )
         other = object.__new__(type(self))
-        vars(other).update(vars(self), _settings=settings, _derived=True, _pipeline=None)
-        other._give_nouns()
+        shared = without_nouns(vars(self))
+        vars(other).update(shared, _settings=settings, _derived=True, _pipeline=None)
+        other.devices = Devices(other)
         return other
-
-    def _give_nouns(self) -> None:
-        """Attach the nouns to this client, so that their calls use its own options."""
-        self.devices = Devices(self)
-        self.sites = Sites(self)
-        self.commands = Commands(self)
-        self.configuration = Configuration(self)
-        self.provisioning = Provisioning(self)
-        self.rules = Rules(self)
-        self.blueprints = Blueprints(self)
-        self.logs = Logs(self)
-        self.telemetry = Telemetry(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

@@ -4,13 +4,15 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import enapter_async
+from enapter_async import fleet
+from enapter_async._door import HOMES
 from enapter_async.errors import EnapterError
 from enapter_async.fleet import errors as fleet_errors
 
@@ -18,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
 
 FLOORS = (
-    ("payload",),
+    ("_door", "payload"),
     ("operation", "clock", "concealment", "text", "_version"),
     ("errors", "routes", "streaming"),
     ("folders", "hooks"),
@@ -221,21 +223,30 @@ def test_no_import_is_inside_a_function(name: str, tree: ast.Module) -> None:
             assert target.split(".")[0] in OPTIONAL, f"{name} imports {target} inside a function"
 
 
-def shown_at_the_door() -> list[str]:
-    door = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
-    return [
-        alias.asname or alias.name
-        for node in ast.walk(door)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("enapter_async")
+def shown_at_the_door(door: str) -> dict[str, str]:
+    """Return the names that type checkers see in a package, each with its module."""
+    tree = ast.parse((PACKAGE / door / "__init__.py").read_text("utf-8"))
+    seen = next(each for each in tree.body if isinstance(each, ast.If))
+    return {
+        alias.asname or alias.name: node.module or ""
+        for node in seen.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
-    ]
+    }
 
 
-def test_the_public_names_are_sorted_and_complete() -> None:
-    assert list(enapter_async.__all__) == sorted(enapter_async.__all__, key=door_order)
-    assert sorted(shown_at_the_door()) == sorted(enapter_async.__all__)
-    for name in enapter_async.__all__:
-        assert getattr(enapter_async, name) is not None
+@pytest.mark.parametrize(
+    ("door", "homes"), [("", HOMES), ("fleet", fleet._HOMES)], ids=["enapter_async", "fleet"]
+)
+def test_the_public_names_are_sorted_and_complete(door: str, homes: Mapping[str, str]) -> None:
+    package = import_module(f"enapter_async.{door}".rstrip("."))
+    assert list(package.__all__) == sorted(package.__all__, key=door_order)
+    shown = shown_at_the_door(door)
+    found = {name: f"enapter_async.{home}" for home in homes for name in homes[home].split()}
+    assert {name: home for name, home in shown.items() if name != "fleet"} == found
+    assert set(package.__all__) - shown.keys() == set()
+    for name in package.__all__:
+        assert getattr(package, name) is not None
 
 
 def door_order(name: str) -> tuple[int, str]:

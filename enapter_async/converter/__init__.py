@@ -3,27 +3,20 @@
 Reading is strict if a guess could be wrong: no type is ever coerced. It is lenient only if servers
 are known to disagree: about old field names, times as numbers or text, missing, null and empty
 values, and the case of enumerations. The rules are in `rules`; this module is the interface for the
-rest of the package.
+rest of the package, and `operations` that for operations in files.
 
 No error holds an input value, because it may be a secret.
 """
 
 import functools
-import operator
-from collections.abc import Callable, Mapping
-from types import NoneType, UnionType
-from typing import Any, Final, Union, cast, get_args, get_origin
+from collections.abc import Callable
+from types import NoneType
+from typing import Any, Final
 
-import attrs
 from cattrs import AttributeValidationNote
 
-from enapter_async.concealment import Secret
 from enapter_async.converter import rules
-from enapter_async.converter.leaves import JSONObject, Mismatch, Step
-from enapter_async.errors import ConfigurationError
-from enapter_async.operation import Operation, Unset, operation_class, operation_kinds
-from enapter_async.operations.arguments import shown
-from enapter_async.operations.kinds import named
+from enapter_async.converter.leaves import Mismatch, Step
 
 _FAILURES: Final = (Mismatch, KeyError, TypeError, ValueError, RecursionError)
 
@@ -79,7 +72,7 @@ def structure(data: Any, kind: Any) -> Any:
 def _diagnose(data: Any, kind: Any) -> StructureError:
     """Read the value again with full checks; return the place and the reason of the misfit."""
     try:
-        rules.exact.structure(data, kind)
+        rules.exact().structure(data, kind)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of any errors
         return _first_cause(error)
     return StructureError("", "cannot be read")
@@ -112,68 +105,3 @@ def unstructure(value: Any) -> Any:
     included, because a credentials file needs them: be careful with the result.
     """
     return rules.quick.unstructure(value)
-
-
-def operation_to_json(operation: Operation[Any]) -> JSONObject:
-    """Return an operation as a JSON object: its kind under `operation`, and the set fields.
-
-    `operation_from_json` reads it back. Raises `ConfigurationError` if the class is not an
-    attrs class, or has been replaced by another one with the same name.
-    """
-    kind = type(operation)
-    if operation_class(operation.kind) is not kind or not attrs.has(kind):
-        raise ConfigurationError(
-            f"{kind.__name__} cannot be written to files: define it as an attrs class, and only "
-            f"once"
-        )
-    row = {"operation": operation.kind, **rules.quick.get_unstructure_hook(kind)(operation)}
-    for field, value in row.items():
-        if isinstance(value, dict) and any(isinstance(each, Secret) for each in value.values()):
-            raise ConfigurationError(
-                f"{operation.kind}: {field} holds a secret, which no file may hold; say where it "
-                "is instead, as env:VARIABLE or file:PATH"
-            )
-    return row
-
-
-def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
-    """Read an operation from a file or from `operation_to_json`, with the usual checks.
-
-    A name may be written with '-' as on the command line, and without its noun as in version
-    0.1. Raises `ConfigurationError` for an unknown operation, an unknown or missing field, or
-    a wrong value.
-    """
-    if not isinstance(data, Mapping):
-        raise ConfigurationError(f"an operation must be an object; got {shown(data)}")
-    name = data.get("operation")
-    kind = named(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ConfigurationError(
-            f"operation must be one of {', '.join(operation_kinds())}; got {shown(name)}"
-        )
-    known = attrs.fields_dict(cast("type[attrs.AttrsInstance]", kind))
-    fields = {field: value for field, value in data.items() if field != "operation"}
-    for field in fields:
-        if field not in known:
-            raise ConfigurationError(
-                f"{name} has the fields {', '.join(known)}; got {shown(field)}"
-            )
-    for field, attribute in known.items():
-        if attribute.default is attrs.NOTHING and field not in fields:
-            raise ConfigurationError(f"{name} needs the field {field}")
-    return kind(**{field: _argument(name, known[field], fields[field]) for field in fields})
-
-
-def _argument(name: Any, field: "attrs.Attribute[Any]", value: Any) -> Any:
-    """Read an argument with its class's own converter, or by its type if there is none."""
-    kind = field.type
-    if field.converter is not None or value is None or kind is None or isinstance(kind, str):
-        return value
-    if get_origin(kind) in (UnionType, Union):
-        members = tuple(each for each in get_args(kind) if each not in (Unset, NoneType))
-        kind = functools.reduce(operator.or_, members)
-    try:
-        return structure(value, kind)
-    except StructureError as error:
-        problem = f"{name}: {field.name} {error}"
-    raise ConfigurationError(problem)

@@ -4,6 +4,7 @@ Two converters have the same rules. `quick` reads and writes; `exact` is used on
 has failed, and records the path to the value that did not fit.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import NoneType, UnionType
@@ -383,4 +384,9 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
 
 
 quick: Final = _make_converter(detailed_validation=False)
-exact: Final = _make_converter(detailed_validation=True)
+
+
+@functools.cache
+def exact() -> Converter:
+    """Return the converter that records paths, which is made when it is first needed."""
+    return _make_converter(detailed_validation=True)

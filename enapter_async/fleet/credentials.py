@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol, Self
 
 from enapter_async.clock import Clock
 from enapter_async.concealment import RawAnswer, concealing, concealing_async
-from enapter_async.converter import operation_to_json, unstructure
+from enapter_async.converter import unstructure
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.private_files import (
     FileGoneError,

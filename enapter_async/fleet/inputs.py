@@ -46,6 +46,10 @@ class WorkItem(NamedTuple):
     plan: str = ""
 
 
+Work = WorkItem
+"""The old name of `WorkItem`, kept for existing programs."""
+
+
 class Input:
     """The input of a run: any iterable, plain or asynchronous, read as items.
 

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from enapter_async.converter import operation_from_json
+from enapter_async.converter.operations import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import InputError, Problem
 from enapter_async.fleet.spreadsheets import decode, read_rows

@@ -6,7 +6,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from enapter_async.converter import operation_to_json, unstructure
+from enapter_async.converter import unstructure
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.waits import Wait

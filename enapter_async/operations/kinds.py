@@ -18,6 +18,7 @@ from enapter_async.operations import (
     logs,  # noqa: F401 - registers its operations
     provisioning,  # noqa: F401 - registers its operations
     rules,  # noqa: F401 - registers its operations
+    sites,  # noqa: F401 - registers its operations
 )
 from enapter_async.operations.blueprints import NOT_IN_JOBS
 from enapter_async.operations.units import UNITS, Unit

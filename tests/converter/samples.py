@@ -5,10 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from enapter_async.converter import (
-    StructureError,
-    structure,
-)
+from enapter_async.converter import StructureError, structure
 from enapter_async.models.devices import (
     Device,
 )

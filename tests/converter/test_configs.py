@@ -5,11 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.converter import (
-    StructureError,
-    structure,
-    structurer,
-)
+from enapter_async.converter import StructureError, structure, structurer
 from enapter_async.models.configs import (
     CommunicationConfig,
     MQTTCredentials,

@@ -5,9 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from enapter_async.converter import (
-    structure,
-)
+from enapter_async.converter import structure
 from enapter_async.models.devices import (
     AccessRole,
     Communication,

@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.converter import (
-    operation_from_json,
-    operation_to_json,
-)
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.operation import UNSET, Answer, Operation, Repeat, Unset
 from enapter_async.operations.device_arguments import EXPANDABLE

@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.converter import (
-    StructureError,
-    structure,
-    structurer,
-    unstructure,
-)
+from enapter_async.converter import StructureError, structure, structurer, unstructure
 from enapter_async.models.configs import (
     CommunicationConfig,
 )

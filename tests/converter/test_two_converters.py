@@ -44,7 +44,7 @@ def test_the_fast_converter_reads_what_the_exact_one_reads(kind: Any, data: st.D
     if "id" in names:
         said.setdefault("id", "dev-1")
     quick = of(kind, rules.quick.get_structure_hook(kind), said)
-    exact = of(kind, rules.exact.structure, said)
+    exact = of(kind, rules.exact().structure, said)
     assert quick == exact
     assert type(quick) is type(exact)
 
@@ -62,7 +62,7 @@ class Rack:
 def test_a_model_of_somebody_else_is_read_as_attrs_defines_it() -> None:
     said = {"_row": "b", "height": 2, "doors": 9, "inside": {"_row": "c", "height": 1}}
     inside = Rack(row="c", units=1)
-    for read in (rules.quick.structure, rules.exact.structure):
+    for read in (rules.quick.structure, rules.exact().structure):
         rack = read(said, Rack)
         assert rack == Rack(row="b", units=2, inside=inside)
         assert hash(rack) == hash(attrs.evolve(rack))

@@ -5,10 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.converter import (
-    structure,
-    unstructure,
-)
+from enapter_async.converter import structure, unstructure
 from enapter_async.models.configs import (
     CommunicationConfig,
     MQTTCredentials,

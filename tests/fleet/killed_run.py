@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.converter import operation_from_json
+from enapter_async.converter.operations import operation_from_json
 from enapter_async.fleet import JournalOptions, Run
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.journal.options import LEAST_LEASE

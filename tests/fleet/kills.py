@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from enapter_async.converter import operation_to_json
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet.credentials import kept_in

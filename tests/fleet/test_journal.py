@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.converter import operation_from_json
+from enapter_async.converter.operations import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import JournalOptions
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from enapter_async.converter import operation_to_json
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.emulator import Emulator, World
 from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.killed_run import Settings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.converter import operation_to_json
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import InputError, read_operations
 from enapter_async.fleet.operation_files import parse_operations

@@ -18,7 +18,7 @@ import attrs
 import pytest
 
 from enapter_async import Client, fleet
-from enapter_async.converter import operation_to_json
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.emulator import Emulator, Latency, TooManyRequests, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import JournalError, JournalOptions, RunRefusedError, State

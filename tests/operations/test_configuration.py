@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from enapter_async.concealment import Secret
-from enapter_async.converter import operation_from_json, operation_to_json, structure, unstructure
+from enapter_async.converter import structure, unstructure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.configuration import ConfigurationValues
 from enapter_async.models.devices import AccessRole, Device

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from enapter_async.converter import operation_from_json, operation_to_json, structure
+from enapter_async.converter import structure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ArgumentError
 from enapter_async.models.logs import LogRecord, LogSeverity
 from enapter_async.operation import RequestParts, Target

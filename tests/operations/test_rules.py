@@ -4,13 +4,8 @@ from typing import Any
 
 import pytest
 
-from enapter_async.converter import (
-    StructureError,
-    operation_from_json,
-    operation_to_json,
-    structure,
-    unstructure,
-)
+from enapter_async.converter import StructureError, structure, unstructure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ArgumentError
 from enapter_async.models.rules import (
     Rule,

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from enapter_async.converter import operation_from_json, operation_to_json, structure
+from enapter_async.converter import structure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.devices import AccessRole
 from enapter_async.models.sites import Site, SiteLocation

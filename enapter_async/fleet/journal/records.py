@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from enapter_async.converter import operation_from_json, operation_to_json, unstructure
+from enapter_async.converter import unstructure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import APIError
 from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.inputs import WorkItem

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
-from enapter_async.converter import operation_from_json
+from enapter_async.converter.operations import operation_from_json
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem

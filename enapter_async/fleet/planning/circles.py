@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
-from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.fleet.planning.keys import bare, key_of, parse
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown

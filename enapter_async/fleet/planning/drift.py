@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, Self
 
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
-from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem

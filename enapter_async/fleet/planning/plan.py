@@ -12,7 +12,7 @@ from typing import Any, Self
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.converter import operation_from_json
+from enapter_async.converter.operations import operation_from_json
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import Verdict

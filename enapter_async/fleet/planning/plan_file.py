@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import PlanFileError
 from enapter_async.fleet.planning.decisions import Verdict

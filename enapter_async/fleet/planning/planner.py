@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from enapter_async.client import Client
-from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.planning import conflicts

@@ -14,12 +14,8 @@ from typing import Any, Final, cast
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.converter import (
-    StructureError,
-    operation_from_json,
-    operation_to_json,
-    structure,
-)
+from enapter_async.converter import StructureError, structure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunBusyError, busy
 from enapter_async.fleet.inputs import WorkItem

@@ -10,12 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.converter import (
-    operation_from_json,
-    operation_to_json,
-    structure,
-    unstructure,
-)
+from enapter_async.converter import structure, unstructure
+from enapter_async.converter.operations import operation_from_json, operation_to_json
 from enapter_async.errors import (
     APIError,
     ConfigurationError,

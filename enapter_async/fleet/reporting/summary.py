@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.converter import operation_to_json
+from enapter_async.converter.operations import operation_to_json
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import INTENT, NAME, WAVE_BEGUN, Event
