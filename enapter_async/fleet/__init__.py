@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from enapter_async.fleet.distributed.job_status import JobStatus
     from enapter_async.fleet.distributed.worker import Worker
     from enapter_async.fleet.errors import (
+        AlreadyResumedError,
         CredentialsNotKeptError,
         ForeignCancellationError,
         InputConflictError,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_ABORT",
     "AbortCriterion",
+    "AlreadyResumedError",
     "Change",
     "CredentialsFile",
     "CredentialsNotKeptError",
@@ -158,7 +160,7 @@ _HOMES = {
     "fleet.distributed.job_status": "JobStatus",
     "fleet.distributed.worker": "Worker",
     "fleet.errors": (
-        "CredentialsNotKeptError ForeignCancellationError InputConflictError "
+        "AlreadyResumedError CredentialsNotKeptError ForeignCancellationError InputConflictError "
         "InputError JournalError LeftUnknownError NoRoomError NotStartedError "
         "PausedTooLongError PlanCarriedOutError PlanFileError Problem "
         "RunAbortedError RunBusyError RunRefusedError StaleError TakenOverError "

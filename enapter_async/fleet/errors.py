@@ -9,6 +9,7 @@
     │   ├── RunNotFoundError               there is no such run
     │   └── RunRefusedError                the run cannot be continued by this call
     │       ├── RunBusyError               another runner is executing it
+    │       │   └── AlreadyResumedError    another process has resumed the job
     │       ├── PlanCarriedOutError        another run has carried out the plan
     │       └── PlanFileError              it is not a plan, or was changed
     ├── NotStartedError                    held: nothing was sent for this item
@@ -83,6 +84,10 @@ class RunRefusedError(ConfigurationError):
 
 class RunBusyError(RunRefusedError):
     """Another runner is executing the run, in this process or another one."""
+
+
+class AlreadyResumedError(RunBusyError):
+    """A job is in progress, because another process has resumed it; the message names that one."""
 
 
 def busy(run: object) -> str:

@@ -69,6 +69,7 @@ from enapter_async.errors import (
     api_error_type,
 )
 from enapter_async.fleet.errors import (
+    AlreadyResumedError,
     CredentialsNotKeptError,
     EarlierError,
     InputConflictError,
@@ -326,7 +327,7 @@ def _particulars(error: EnapterError) -> dict[str, Any]:
             pending = isinstance(error, StillPendingError)
             outcome = "pending" if pending else "done, not as asked"
             return {"outcome": outcome, f"{word}_id": error.subject}
-        case ArgumentError():
+        case ArgumentError() | AlreadyResumedError():
             return {"detail": str(error)}
         case InputError():
             return {"problems": [str(each) for each in error.problems[:PROBLEMS_TOLD]]}

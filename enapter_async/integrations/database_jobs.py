@@ -20,11 +20,10 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.job import distribute
-from enapter_async.fleet.distributed.job_statements import Control
+from enapter_async.fleet.distributed.job_statements import Control, in_progress
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
     JournalError,
-    RunBusyError,
     RunNotFoundError,
     RunRefusedError,
 )
@@ -132,7 +131,7 @@ class DatabaseJobs:
         rows = await self._rows(job)
         record = rows.record
         if not rows.status.over:
-            raise RunBusyError(f"job {job} is already running")
+            raise in_progress(record)
         facts = record.facts["run"]
         if facts["base_url"] != str(self._client.base_url):
             raise RunRefusedError(f"job {job} was started with the server {facts['base_url']}")

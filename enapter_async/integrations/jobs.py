@@ -175,7 +175,9 @@ class Jobs:
 
         Raises:
             RunNotFoundError: there is no such job.
-            RunBusyError: it is running, here or in another process.
+            RunBusyError: it is running, here or in another process; `AlreadyResumedError` if
+                another replica has just resumed it. Of several that resume a job at the same moment
+                with the same options, none is refused.
             RunRefusedError: it was started with another server or token, or the backend is closing.
         """
         self._check_open()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enapter_async.fleet.distributed.job_statements import Control
-from enapter_async.fleet.errors import RunBusyError
+from enapter_async.fleet.errors import AlreadyResumedError
 from enapter_async.fleet.journal.job_database import SQLiteJobs
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
@@ -61,9 +61,9 @@ async def test_of_two_that_resume_a_job_differently_one_is_refused_by_name(
     [refused] = [each for each in told if each is not None]
     record = await two[0].job("job")
     assert record is not None
-    assert isinstance(refused, RunBusyError)
+    assert isinstance(refused, AlreadyResumedError)
     winner, its = ("one", "retry_failed=True") if told[0] is None else ("two", "ambiguous=skip")
-    assert f"with other options ({its}): {winner} has resumed it, at 20" in str(refused)
+    assert f"with the options {its}: {winner} resumed it at 20" in str(refused)
     assert record.options.get("retry_failed") is (winner == "one"), "those of the one who was told"
     assert [note["what"] for note in await two[1].notes("job")][-1] == "resumed"
     assert (record.resumes, record.stop) == (1, None)
@@ -83,7 +83,7 @@ async def test_the_same_resume_twice_has_one_effect(two: list[Control]) -> None:
     notes = [note["what"] for note in await two[1].notes("job")]
     assert notes.count("resumed") == 1
     told = await resumed_at_once(two, {}, {})
-    assert [type(each) for each in told] == [RunBusyError, RunBusyError]
+    assert [type(each) for each in told] == [AlreadyResumedError, AlreadyResumedError]
 
 
 async def test_both_wait_for_one_row_and_then_one_has_resumed_the_job(database: str) -> None:
@@ -112,7 +112,7 @@ async def test_both_wait_for_one_row_and_then_one_has_resumed_the_job(database: 
                 if record is not None
             )
         )
-        assert sorted(type(each).__name__ for each in told) == ["NoneType", "RunBusyError"]
+        assert sorted(type(each).__name__ for each in told) == ["AlreadyResumedError", "NoneType"]
         [claim] = await locked(one.leases.take(None))
         assert claim is not None
     await one.close()

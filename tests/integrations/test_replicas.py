@@ -5,13 +5,16 @@ import os
 import signal
 import stat
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from enapter_async.emulator import Emulator
+from enapter_async.emulator import Emulator, Latency
+from enapter_async.emulator.faults import Reply
+from tests.fleet.fleets import uuid
 from tests.integrations.test_examples import (
     APPS,
     DEVICES,
@@ -22,23 +25,37 @@ from tests.integrations.test_examples import (
     events_of,
     until_effects,
 )
-from tests.integrations.test_workers import slowed
 
 __all__ = ["emulator"]
 
 
+FAILING = uuid(DEVICES - 2)
+"""A device of the last wave, to which the server refuses a new name at first."""
+REFUSED = Reply(
+    status=409,
+    body=b'{"errors": [{"code": "already_exists", "message": "taken"}]}',
+    content_type="application/json",
+)
+
+
 async def asked(session: aiohttp.ClientSession, method: str, url: str) -> Any:
+    status, told = await answered(session, method, url)
+    assert status == 200, told
+    return told
+
+
+async def answered(session: aiohttp.ClientSession, method: str, url: str) -> tuple[int, Any]:
     async with session.request(method, url) as response:
-        assert response.status == 200, await response.text()
-        return await (
-            response.json() if response.content_type.endswith("json") else response.text()
-        )
+        is_json = response.content_type.endswith("json")
+        return response.status, await (response.json() if is_json else response.text())
 
 
-async def test_a_replica_takes_over_the_job_of_one_that_was_killed(
+async def test_any_replica_handles_a_job_even_if_the_one_that_started_it_is_killed(
     emulator: Emulator, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slowed(emulator, 0.25)
+    emulator.faults.clear()
+    emulator.faults.add(REFUSED, device=FAILING, method="PATCH", times=None)
+    emulator.faults.add(Latency(seconds=0.25), times=None, when=lambda it: it.method != "GET")
     monkeypatch.setenv("CREDENTIALS", str(tmp_path / "kept"))
     async with (
         backend(APPS[0], emulator, database) as (one, first),
@@ -46,6 +63,22 @@ async def test_a_replica_takes_over_the_job_of_one_that_was_killed(
         aiohttp.ClientSession() as session,
     ):
         job = await begun(session, first)
+        watching = asyncio.ensure_future(events_of(session, first, job))
+        await until_effects(emulator, 12)
+        await asked(session, "PUT", f"{second}/jobs/{job}/stop")
+        kind, told = (await watching)[-1]
+        assert (kind, told["phase"], told["stopped"]) == ("end", "stopped", "it was stopped")
+        assert emulator.world.log.count() < DEVICES // 2
+        # Two people press a different button at the same moment.
+        both = await asyncio.gather(
+            answered(session, "PUT", f"{first}/jobs/{job}/resume?step=retry_failed"),
+            answered(session, "PUT", f"{second}/jobs/{job}/resume?step=skip"),
+        )
+        (_, resumed), (status, refused) = sorted(both, key=itemgetter(0))
+        assert (resumed["active"], status) == (True, 409)
+        assert refused["detail"].startswith(f"job {job} is in progress with the options ")
+        assert f"-{one.pid}-" in refused["detail"] or f"-{two.pid}-" in refused["detail"]
+
         # In the last wave, so that an unknown outcome of the kill makes no earlier wave fail.
         await until_effects(emulator, DEVICES // 3)
         [told] = await asked(session, "GET", f"{second}/jobs")
@@ -60,10 +93,13 @@ async def test_a_replica_takes_over_the_job_of_one_that_was_killed(
         kind, told = events[-1]
         assert (kind, told["phase"], told["total"]) == ("end", "ended", DEVICES)
         counts = told["counts"]
-        assert counts["applied"] + counts["unknown"] == DEVICES
+        assert (counts["applied"] + counts["unknown"], counts["failed"]) == (DEVICES - 1, 1)
         workers = {each.partition(": ")[0] for each in told["credentials"]}
         assert killed in workers, "what a killed replica stored is still to be found"
-        assert len(workers) == 2
+        emulator.faults.clear()
+        await asked(session, "PUT", f"{other}/jobs/{job}/resume?step=retry_failed")
+        counts = (await events_of(session, other, job))[-1][1]["counts"]
+        assert (counts["applied"] + counts["unknown"], counts["failed"]) == (DEVICES, 0)
         table = await asked(session, "GET", f"{other}/jobs/{job}/results.csv")
         assert table.count(",applied,") == counts["applied"]
         report = await asked(session, "GET", f"{other}/jobs/{job}/report")

@@ -119,7 +119,8 @@ class Job:
         same moment, nothing is changed. Safe to repeat.
 
         Raises:
-            RunBusyError: the job is in progress with other options.
+            RunBusyError: the job is in progress with other options; `AlreadyResumedError` if
+                another process has resumed it.
         """
         options = JournalOptions(
             path=self.address,

@@ -14,7 +14,7 @@ from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, ju
 from enapter_async.fleet.distributed.examination import Seen
 from enapter_async.fleet.distributed.partition_lease import LEASE_S, PartitionLeases
 from enapter_async.fleet.distributed.uninterrupted import Uninterrupted
-from enapter_async.fleet.errors import RunBusyError
+from enapter_async.fleet.errors import AlreadyResumedError, RunBusyError
 from enapter_async.fleet.journal.job_database import (
     COUNTED,
     JUDGED,
@@ -272,7 +272,8 @@ class Control:
         are the same.
 
         Raises:
-            RunBusyError: the job is in progress with other options.
+            RunBusyError: the job is in progress with other options; `AlreadyResumedError` if
+                another process has resumed it.
         """
         text = json.dumps(dict(options), sort_keys=True)
         resumed = await self.database.execute_both(
@@ -289,7 +290,7 @@ class Control:
             return
         now = await self.job(job.name)
         if now is not None and _journalled(now.options) != _journalled(options):
-            raise RunBusyError(_in_progress(now))
+            raise in_progress(now)
 
     async def note(self, job: str, what: str) -> None:
         """Write a note about a job for people to read."""
@@ -327,14 +328,17 @@ def _journalled(options: Mapping[str, Any]) -> JournalOptions:
     return JournalOptions(path="", **options)
 
 
-def _in_progress(job: JobRecord) -> str:
-    """Return why a job cannot be resumed with other options than those that it has."""
-    changed = ", ".join(f"{name}={value}" for name, value in job.options.items() if value)
-    since = ""
-    if job.resumed_at is not None:
-        moment = datetime.fromtimestamp(job.resumed_at, UTC)
-        since = f": {job.resumed_by} has resumed it, at {moment:%Y-%m-%d %H:%M:%S} UTC"
-    return (
-        f"job {job.name} is in progress with other options ({changed or 'the defaults'}){since}; "
-        "stop it before you resume it with yours"
+def in_progress(job: JobRecord) -> RunBusyError:
+    """Return the error that a job cannot be resumed now, because it is in progress."""
+    changed = ", ".join(
+        f"{name}={value}" for name, value in job.options.items() if value and value != "report"
+    )
+    options = f"with the options {changed}" if changed else "with the default options"
+    said = f"job {job.name} is in progress {options}"
+    advice = "to resume it with others, stop it first"
+    if job.resumed_at is None:
+        return RunBusyError(f"{said}; {advice}")
+    moment = datetime.fromtimestamp(job.resumed_at, UTC)
+    return AlreadyResumedError(
+        f"{said}: {job.resumed_by} resumed it at {moment:%Y-%m-%d %H:%M:%S} UTC; {advice}"
     )
