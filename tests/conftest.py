@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,7 +20,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.postgres import is_installed as postgres_is_installed
 from tests.support.server import FaultServer
 from tests.support.tls import NOBODY, OPENSSL, Certificates
-from tests.support.ways import mark_other_ways
+from tests.support.ways import leave_out_other_ways, mark_other_ways
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
@@ -35,10 +36,35 @@ settings.register_profile(
 )
 
 
+LONGEST: Final = (
+    "tests/distributed/test_engines.py",
+    "tests/fleet/test_growth.py",
+    "tests/fleet/test_kills.py",
+    "tests/integrations/test_examples.py",
+    "tests/integrations/test_live_page.py",
+    "tests/integrations/test_replicas.py",
+    "tests/integrations/test_workers.py",
+    "tests/test_readme.py",
+)
+"""Files of tests that take seconds."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that the main run leaves out, before pytest selects by marker."""
+    """Mark the tests that the main run leaves out, before pytest selects by marker.
+
+    Tests that take seconds come first, so that no process still runs one when the others have
+    ended.
+    """
     mark_other_ways(items)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Create no tests that the main run leaves out: they would be half of all."""
+    if "not other_way" in metafunc.config.option.markexpr:
+        leave_out_other_ways(metafunc)
 
 
 gc.disable()
@@ -49,6 +75,13 @@ collection would take most of the time; `pytest_collection_finish` turns it on a
 sys.dont_write_bytecode = False
 """Keep what is compiled, whatever PYTHONDONTWRITEBYTECODE says: without it each run compiles every
 test again, and each started process the package."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let processes without tests take over those of others, unless told otherwise."""
+    if config.getoption("numprocesses", default=None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)

@@ -1,6 +1,7 @@
 """The rules of the code: imports between files, public names, and the length of files."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -80,16 +81,24 @@ OPTIONAL = (
 )
 
 
+@functools.cache
 def modules() -> list[tuple[str, ast.Module]]:
+    """Return all modules but the outermost."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        found.append((name.removesuffix(".__init__"), ast.parse(path.read_text("utf-8"))))
+        if name not in ("__init__", "__main__"):
+            found.append((name.removesuffix(".__init__"), ast.parse(path.read_text("utf-8"))))
     return found
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """Yield each imported module's name, and whether the import is inside a function."""
+@functools.cache
+def imports(tree: ast.Module) -> tuple[tuple[str, bool], ...]:
+    """Return each imported module's name, and whether the import is inside a function."""
+    return tuple(imported(tree))
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[str, bool]]:
     inside = {
         id(child)
         for node in ast.walk(tree)
@@ -146,11 +155,13 @@ NO_NOUN = (
 SHOWN = {("fleet", "operations.device_plans"), ("fleet", "operations.device_selection")}
 """`fleet` exports the selection of devices, which belongs to the layer of the nouns."""
 
-ALL = [(name, tree) for name, tree in modules() if name not in ("__init__", "__main__")]
+
+def test_imports_go_only_downwards() -> None:
+    for name, tree in modules():
+        check_imports_of(name, tree)
 
 
-@pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
-def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
+def check_imports_of(name: str, tree: ast.Module) -> None:
     for target, _ in imports(tree):
         assert target != "enapter_async", f"{name} imports the package's public names"
         below = inner(target)
@@ -169,7 +180,7 @@ def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
 def test_general_files_import_no_noun() -> None:
     found = {
         (name, room)
-        for name, tree in ALL
+        for name, tree in modules()
         for module, _ in imports(tree)
         if name.split(".")[0] in GENERAL
         and (room := inner(module) or "").startswith(("api.", "models.", "operations."))
@@ -181,7 +192,7 @@ def test_general_files_import_no_noun() -> None:
 def siblings(package: str) -> dict[str, set[str]]:
     """Return the siblings that each file and package directly in a package imports."""
     edges: dict[str, set[str]] = {}
-    for name, tree in ALL:
+    for name, tree in modules():
         if not name.startswith(package):
             continue
         unit = name.removeprefix(package).split(".")[0]
@@ -193,20 +204,18 @@ def siblings(package: str) -> dict[str, set[str]]:
     return edges
 
 
-PACKAGES = ["", *(f"{name}." for name, _ in ALL if (PACKAGE / name.replace(".", "/")).is_dir())]
+def test_no_import_runs_in_a_circle() -> None:
+    within = [name for name, _ in modules() if (PACKAGE / name.replace(".", "/")).is_dir()]
+    for package in ("", *(f"{name}." for name in within)):
+        edges = siblings(package)
+        for name in edges:
+            visit(edges, name, (package,))
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_no_import_runs_in_a_circle(package: str) -> None:
-    edges = siblings(package)
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " -> ".join((*path, name))
-        for target in edges.get(name, ()):
-            visit(target, (*path, name))
-
-    for name in edges:
-        visit(name, ())
+def visit(edges: dict[str, set[str]], name: str, path: tuple[str, ...]) -> None:
+    assert name not in path, " -> ".join((*path, name))
+    for target in edges.get(name, ()):
+        visit(edges, target, (*path, name))
 
 
 def test_within_fleet_imports_go_only_downwards() -> None:
@@ -216,11 +225,15 @@ def test_within_fleet_imports_go_only_downwards() -> None:
             assert not above, f"fleet.{unit} imports fleet.{target} above it"
 
 
-@pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
-def test_no_import_is_inside_a_function(name: str, tree: ast.Module) -> None:
-    for target, inside in imports(tree):
-        if inside and name not in LAZY:
-            assert target.split(".")[0] in OPTIONAL, f"{name} imports {target} inside a function"
+def test_no_import_is_inside_a_function() -> None:
+    found = [
+        f"{name} imports {target} inside a function"
+        for name, tree in modules()
+        if name not in LAZY
+        for target, inside in imports(tree)
+        if inside and target.split(".")[0] not in OPTIONAL
+    ]
+    assert found == []
 
 
 def shown_at_the_door(door: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ LARGE: dict[str, Reply] = {
     "declared-length": poured(head(200, ("Content-Length", "9" * 18)), b"0" * MIB),
 }
 SMALL: dict[str, Reply] = {
-    "error-that-is-a-gzip-bomb": raw(message(500, bomb(), GZIP, media_type=JSON_TYPE)),
+    "error-that-is-a-gzip-bomb": raw(lambda _: message(500, bomb(), GZIP, media_type=JSON_TYPE)),
     "header-lines": poured(START, (b"X-A: " + b"a" * 8000 + b"\r\n") * 128),
     "short-header-lines": poured(START, b"a:b\r\n" * 200_000),
     "header-without-end": poured(START + b"X: ", b"a" * MIB),

@@ -62,6 +62,16 @@ def mark_other_ways(items: Iterable[pytest.Item]) -> None:
                 item.add_marker("other_way")
 
 
+def leave_out_other_ways(metafunc: pytest.Metafunc) -> None:
+    """Create no test for the ways that the main run leaves out.
+
+    A test that this misses, because pytest keeps its parameters elsewhere, is still marked.
+    """
+    if metafunc.definition.get_closest_marker("every_way") is None:
+        calls = getattr(metafunc, "_calls", [])
+        calls[:] = [each for each in calls if not is_other_way(each.params)] or calls
+
+
 def is_other_way(given: Mapping[str, object]) -> bool:
     """Return whether the main run leaves out a test with these parameters."""
     if "json_library" in given:
