@@ -85,10 +85,6 @@ ALLOWED: Sequence[AllowedSkip] = (
         "the server's own transport sends RST only when the loop turns",
         "tests/http/test_network_faults.py::test_row13_*rst-loop-not-turned*",
     ),
-    AllowedSkip(
-        "a page has other shapes, which the models' tests cover",
-        "tests/http/test_action_table.py::test_a_read_with_an_unusable_answer_is_read_again*list*",
-    ),
 )
 
 

@@ -26,7 +26,7 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
-from tests.support.kinds import APPLIED, FINAL, MAYBE, REFUSED, each
+from tests.support.kinds import BROKEN, FINAL, REFUSED, UNKNOWN, UNREADABLE, each, meets
 from tests.support.replies import answer, errors, good, head, raw
 from tests.support.replies import html as html_page
 from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
@@ -55,10 +55,12 @@ def logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-@each(
-    "fault", MAYBE, REFUSED, APPLIED, {name: FINAL[name] for name in ("status-400", "status-401")}
+@meets(
+    {"get": GET, "update": UPDATE, "config": CONFIG},
+    *(*UNKNOWN, REFUSED, BROKEN, UNREADABLE),
+    {name: FINAL[name] for name in ("status-400", "status-401")},
+    all_of=["get", "config"],
 )
-@each("operation", {"get": GET, "update": UPDATE, "config": CONFIG})
 async def test_no_secret_is_shown_whatever_fails(
     transport: TransportKind,
     operation: Operation[Any],

@@ -3,7 +3,7 @@
 Each is a reply; the test chooses whether the server applies the request first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -33,6 +33,24 @@ def each(argument: str, *groups: Mapping[str, Any]) -> pytest.MarkDecorator:
     """Run a test once for each value of some groups; the keys become the test ids."""
     merged = {name: value for group in groups for name, value in group.items()}
     return pytest.mark.parametrize(argument, merged.values(), ids=merged.keys())
+
+
+def meets(
+    operations: Mapping[str, Any], *groups: Mapping[str, Any], all_of: Collection[str]
+) -> pytest.MarkDecorator:
+    """Run a test for the operations in `all_of` with each fault, and for the others with a few.
+
+    What is known after a fault depends only on the fault, and what is then done on its group and on
+    the operation, so each other operation meets one fault of each group.
+    """
+    pairs = {
+        f"{name}-{fault}": (operation, reply)
+        for name, operation in operations.items()
+        for group in groups
+        for number, (fault, reply) in enumerate(group.items())
+        if name in all_of or number == 0
+    }
+    return pytest.mark.parametrize(("operation", "fault"), pairs.values(), ids=pairs.keys())
 
 
 LOST: dict[str, Reply] = {
@@ -88,7 +106,8 @@ PORTAL: dict[str, Reply] = {
 }
 """Unknown: a different program answered."""
 
-MAYBE: dict[str, Reply] = {**LOST, **FAILED, **GIVEN_UP, **ODD, **PORTAL}
+UNKNOWN: Sequence[dict[str, Reply]] = (LOST, FAILED, GIVEN_UP, ODD, PORTAL)
+MAYBE: dict[str, Reply] = {name: reply for group in UNKNOWN for name, reply in group.items()}
 
 REFUSED: dict[str, Reply] = {
     "row15-429-json": errors(429),
