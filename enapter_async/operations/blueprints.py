@@ -34,7 +34,10 @@ LARGEST_ARCHIVE: Final = 64 * MIB
 _BLUEPRINT: Final[Answer[Blueprint]] = Answer(key="blueprint", type=Blueprint, max_bytes=MIB)
 _ZIP_TYPES: Final = ("application/zip", "application/octet-stream")
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
-NOT_IN_JOBS: Final = "the files of a job cannot hold a blueprint's archive; upload it first"
+NOT_IN_JOBS: Final = (
+    "an upload gives the blueprint an id that no other operation of a job can know; upload it "
+    "first, and name its id in the job"
+)
 _START: Final = 4
 _LONGEST_END: Final = 22 + 65_535
 """How many bytes the last record of an archive may have, with its comment."""
