@@ -8,6 +8,7 @@ from typing import Any, Self
 import attrs
 
 from enapter_async._http.streaming import Stream
+from enapter_async.api.data_frames import arrow_table, pandas_frame
 from enapter_async.api.executor import OpeningExecutor
 from enapter_async.errors import ConfigurationError, EnapterError, StreamBrokenError
 from enapter_async.models.telemetry import TimeseriesColumn, TimeseriesRow, Value
@@ -75,6 +76,21 @@ class TimeseriesTable:
             raise ConfigurationError("a time series can be read only once; request it again")
         self._rows = self._read()
         return self._rows
+
+    async def to_arrow(self) -> Any:
+        """Return the rows as a `pyarrow.Table`; needs the extra `arrow`.
+
+        The first column is `time`; the others are called `device.attribute`, and have the types of
+        the API. An empty cell is null.
+        """
+        return await arrow_table(self)
+
+    async def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`, by time; needs the extra `pandas`.
+
+        Its columns are those of `to_arrow`, with Arrow's types, so that integers stay exact.
+        """
+        return await pandas_frame(self)
 
     async def _read(self) -> AsyncGenerator[TimeseriesRow, None]:
         while self._parts:

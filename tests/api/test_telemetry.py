@@ -11,6 +11,7 @@ from aiohttp import web
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
+from enapter_async.api import data_frames
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.emulator.telemetry import DEFAULT, TYPES, Telemetry
@@ -245,3 +246,48 @@ async def test_a_slow_reader_holds_the_server_back() -> None:
             assert len([row async for row in found]) == parts * rows - 1
     finally:
         await runner.cleanup()
+
+
+async def test_a_time_series_becomes_a_table_of_arrow_and_of_pandas(
+    client: Client, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    monkeypatch.setattr(data_frames, "CHUNK_ROWS", 100)
+    telemetry.silent.add(UCM)
+    selectors = [
+        TelemetrySelector("pump", DEFAULT),
+        TelemetrySelector("pump", ["power"], "max"),
+        TelemetrySelector(UCM, ["power"]),
+    ]
+    asked = [*((PUMP, name) for name in DEFAULT), (PUMP, "power"), (UCM, "power")]
+    given: dict[str, Any] = {"from_": FROM, "to": FROM + 250 * MINUTE}
+    async with client.telemetry.timeseries(selectors, **given) as table:
+        arrow = await table.to_arrow()
+    async with client.telemetry.timeseries(selectors, **given) as table:
+        frame = await table.to_pandas()
+    rows = expected(telemetry, asked, FROM, 250)
+    lists: list[list[Any]] = [
+        [list(each) if isinstance(each, tuple) else each for each in row] for _, row in rows
+    ]
+    assert [list(row.values())[1:] for row in arrow.to_pylist()] == lists
+    assert arrow.column("time").to_pylist() == [time for time, _ in rows]
+    assert {name: str(arrow.schema.field(name).type) for name in arrow.schema.names} == {
+        "time": "timestamp[us, tz=UTC]",
+        f"{PUMP}.status": "string",
+        f"{PUMP}.power.AUTO": "double",
+        f"{PUMP}.temperature": "double",
+        f"{PUMP}.total_energy": "int64",
+        f"{PUMP}.running": "bool",
+        f"{PUMP}.alerts": "list<item: string>",
+        f"{PUMP}.power.MAX": "double",
+        f"{UCM}.power": "double",
+    }
+    assert list(frame.index) == [time for time, _ in rows]
+    assert list(frame.columns) == arrow.schema.names[1:]
+    energy = frame[f"{PUMP}.total_energy"]
+    assert str(energy.dtype) == "int64[pyarrow]"
+    assert int(energy.sum()) == sum(row[3] for row in lists if row[3] is not None)
+    telemetry.no_data = "nothing"
+    telemetry.silent.add(PUMP)
+    async with client.telemetry.timeseries({"pump": ["power"]}, **given) as table:
+        assert (await table.to_pandas()).shape == (0, 1)
