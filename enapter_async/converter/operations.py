@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
 
@@ -46,37 +46,49 @@ def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
     0.1. Raises `ConfigurationError` for an unknown operation, an unknown or missing field, or
     a wrong value.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, (dict, Mapping)):  # a dict is recognised at once
         raise ConfigurationError(f"an operation must be an object; got {shown(data)}")
     name = data.get("operation")
-    kind = named(name) if isinstance(name, str) else None
+    kind = (operation_class(name) or named(name)) if isinstance(name, str) else None
     if kind is None:
         raise ConfigurationError(
             f"operation must be one of {', '.join(operation_kinds())}; got {shown(name)}"
         )
-    known = attrs.fields_dict(cast("type[attrs.AttrsInstance]", kind))
-    fields = {field: value for field, value in data.items() if field != "operation"}
-    for field in fields:
-        if field not in known:
-            raise ConfigurationError(
-                f"{name} has the fields {', '.join(known)}; got {shown(field)}"
-            )
-    for field, attribute in known.items():
-        if attribute.default is attrs.NOTHING and field not in fields:
+    known, needed, typed = _fields(cast("Any", kind))
+    fields = {**data}
+    del fields["operation"]
+    if not known >= fields.keys():
+        unknown = next(field for field in fields if field not in known)
+        raise ConfigurationError(f"{name} has the fields {', '.join(known)}; got {shown(unknown)}")
+    for field in needed:
+        if field not in fields:
             raise ConfigurationError(f"{name} needs the field {field}")
-    return kind(**{field: _argument(name, known[field], fields[field]) for field in fields})
+    for field in typed:
+        if fields.get(field) is not None:
+            fields[field] = _argument(name, field, typed[field], fields[field])
+    return kind(**fields)
 
 
-def _argument(name: Any, field: "attrs.Attribute[Any]", value: Any) -> Any:
-    """Read an argument with its class's own converter, or by its type if there is none."""
-    kind = field.type
-    if field.converter is not None or value is None or kind is None or isinstance(kind, str):
-        return value
+@functools.cache
+def _fields(kind: Any) -> tuple[KeysView[str], tuple[str, ...], Mapping[str, Any]]:
+    """Return all fields of an operation, those that it needs, and the types of unconverted ones."""
+    known = attrs.fields_dict(kind)
+    needed = tuple(name for name, field in known.items() if field.default is attrs.NOTHING)
+    typed = {
+        name: field.type
+        for name, field in known.items()
+        if field.converter is None and field.type is not None and not isinstance(field.type, str)
+    }
+    return known.keys(), needed, typed
+
+
+def _argument(name: Any, field: str, kind: Any, value: Any) -> Any:
+    """Read an argument whose class has no converter of its own by its type."""
     if get_origin(kind) in (UnionType, Union):
         members = tuple(each for each in get_args(kind) if each not in (Unset, NoneType))
         kind = functools.reduce(operator.or_, members)
     try:
         return structure(value, kind)
     except StructureError as error:
-        problem = f"{name}: {field.name} {error}"
+        problem = f"{name}: {field} {error}"
     raise ConfigurationError(problem)

@@ -2,7 +2,6 @@
 
 from enapter_async._http.call import AttemptObserver
 from enapter_async._http.fence import MAY_SEND
-from enapter_async.errors import Attempt
 from enapter_async.fleet.journal.store import Lease
 
 
@@ -14,11 +13,13 @@ class LeasedAttempts:
     new connection is therefore refused before its first byte (by the client's own transport).
     """
 
-    __slots__ = ("_lease", "_observer")
+    __slots__ = ("_lease", "_observer", "failed", "passed")
 
     def __init__(self, lease: Lease, observer: AttemptObserver) -> None:
         self._lease = lease
         self._observer = observer
+        self.passed = observer.passed
+        self.failed = observer.failed
         MAY_SEND.set(lease.is_certain)
 
     def may_begin(self) -> bool:
@@ -34,11 +35,3 @@ class LeasedAttempts:
         await self._lease.until_certain()
         if not self._observer.may_begin():
             await self._observer.begin()
-
-    def passed(self) -> None:
-        """Record that an attempt received a successful answer."""
-        self._observer.passed()
-
-    def failed(self, attempt: Attempt) -> None:
-        """Record that an attempt failed."""
-        self._observer.failed(attempt)

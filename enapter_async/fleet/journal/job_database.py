@@ -28,7 +28,8 @@ VERSION: Final = 2
 COUNTED: Final = ("applied", "unchanged", "absent", "differs", "pending", "failed", "unknown")
 JUDGED: Final = ("executed", "failed", "unknown", "differs", "timed_out")
 _BUSY_S: Final = 10.0
-_VALUE: Final = re.compile(r"(?<!:):([a-z_]+)\b")
+VALUE: Final = re.compile(r"(?<!:):([a-z_]+)\b")
+"""A value in a statement, by its name."""
 
 
 TABLES: Final = """
@@ -158,7 +159,7 @@ class SQLiteJobs:
         """Execute one statement; blocking."""
         text = sql.format(**self.words)
         values["now"] = time.time()
-        used = {name: values[name] for name in _VALUE.findall(text)}
+        used = {name: values[name] for name in VALUE.findall(text)}
         try:
             return self._connection.execute(text, used).fetchall()
         except sqlite3.Error as error:
@@ -214,7 +215,7 @@ def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
 
 def named_values(sql: str) -> str:
     """Return a statement with its values in psycopg's form."""
-    return _VALUE.sub(r"%(\1)s", sql)
+    return VALUE.sub(r"%(\1)s", sql)
 
 
 def partition_file(folder: Path, no: int) -> Path:

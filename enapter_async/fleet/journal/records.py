@@ -49,6 +49,8 @@ _NAMES: Final = {state: state.value for state in State}
 """Looked up here, because the value of a member of an enumeration is slow to find."""
 _BRIEF: Final = (None, "", None, 0, None, False, "", "")
 """An item from its `before` to its `type` by default."""
+_BRIEF_COLUMNS: Final = (None, "", None, 0, None, 0)
+"""The same as columns."""
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Texts from a server may contain lone surrogates, which files can hold only as escapes.
@@ -151,6 +153,8 @@ def item_of(row: Sequence[Any]) -> WorkItem:
         TypeError, ValueError, RecursionError: the row was not written by a run.
     """
     seq, operation, before, group, unit, wave, after, unchanged = row
+    if row[2:] == _BRIEF_COLUMNS:
+        return WorkItem(seq, operation_from_json(json.loads(operation)))
     planned, (name, kind) = parse_before(before)
     whole = [wave, *(number for number in (unit, after) if number is not None)]
     if not (

@@ -33,6 +33,7 @@ from enapter_async.fleet.reading import FINDABLE
 from enapter_async.operation import Operation, Repeat
 
 _ONCE: Final = Repeat.ONCE
+_IS_UNTOUCHED: Final = bytes(value == Mark.UNTOUCHED for value in range(256))
 
 
 class JournalSession:
@@ -252,13 +253,14 @@ class JournalSession:
             return
         for seq in resume.perhaps_sent(self._hold, replay):
             self._add(seq, State.UNKNOWN, detail_text({"message": resume.LOST}))
-        self._todo = bytearray(len(replay.marks))
+        # Nearly all items of a partition are untouched.
+        self._todo = replay.marks.translate(_IS_UNTOUCHED)
         kept: frozenset[tuple[int, int]] | None = None
         for seq, value in enumerate(replay.marks):
+            if self._todo[seq]:
+                continue
             mark = Mark(value)
-            if mark is Mark.UNTOUCHED:
-                self._todo[seq] = 1
-            elif mark.done:
+            if mark.done:
                 self.earlier[STATE_OF_MARK[mark]] += 1
             elif mark is Mark.FAILED and self._options.retry_failed:
                 self._todo[seq] = 1

@@ -41,6 +41,7 @@ from enapter_async.fleet.journal.postgres.rows import (
     item_blocks,
 )
 from enapter_async.fleet.journal.postgres.schema import SCHEMA, refuse_version
+from enapter_async.fleet.journal.postgres.statements import Statements, read_version
 from enapter_async.fleet.journal.postgres.writer import PostgresWriter
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import ItemRow
@@ -63,7 +64,7 @@ _TAKE: Final = (
     f"{_FAILED_OVER.format('lease_until IS NOT NULL')} "
     "WHERE name = %s AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
     "AND (stop IS NULL OR NOT %s) "
-    "RETURNING id, epoch, failed_over"
+    "RETURNING id, epoch, failed_over, current_setting('synchronous_commit') = 'off'"
 )
 _CREATE: Final = f"INSERT INTO {_RUN} (name) VALUES (%s) ON CONFLICT DO NOTHING"
 _HOLDER: Final = f"SELECT holder, stop FROM {_RUN} WHERE name = %s"
@@ -112,7 +113,7 @@ class PostgresHold:
         self._patience = terms.commit_timeout
         self._holder = holder_name()
         self._connection: Any = None
-        self._cursor: Any = None
+        self._statements: Statements
         self._prepares = True
         self._durable = False
         self._run = 0
@@ -154,26 +155,26 @@ class PostgresHold:
         return hold
 
     async def _take(self, *, heed_stop: bool) -> None:
-        table = f"{SCHEMA}.version"
-        (there,) = await self._one("SELECT to_regclass(%s) IS NOT NULL", table)
-        version = await self._one(f"SELECT version FROM {table}") if there else None
-        refuse_version(None if version is None else version[0], self._address.server)
-        self._durable = (await self._one("SHOW synchronous_commit"))[0] == "off"
+        refuse_version(await read_version(self._statements), self._address.server)
         name = self._address.run
-        await self._connection.execute(_CREATE, (name,))
+        await self._statements.one(_CREATE, name)
         began = self.lease.now()
         timeline = await self._timeline()
         values = (self._holder, self.lease.seconds, timeline, timeline, name, heed_stop)
-        found = await self._one(_TAKE, *values)
+        found = await self._statements.one(_TAKE, *values)
         if found is None:
-            holder, stop = await self._one(_HOLDER, name) or (None, None)
+            holder, stop = await self._statements.one(_HOLDER, name) or (None, None)
             if heed_stop and stop is not None:
                 raise RunRefusedError(f"{self.name} was asked to stop: {stop}")
             whose = "" if holder is None else f" ({holder})"
             raise RunBusyError(busy(f"{self.name}{whose}"))
-        self._run, self._epoch, self.failed_over = found
+        self._run, self._epoch, self.failed_over, self._durable = found
         self.lease.renewed(began)
-        (self._last_event,) = await self._one(_LAST_EVENT, self._run)
+        self._last_event = await self._read_last_event()
+
+    async def _read_last_event(self) -> int:
+        found = await self._statements.one(_LAST_EVENT, self._run)
+        return 0 if found is None else int(found[0])
 
     async def _copy(self) -> Journal:
         def count() -> None:
@@ -230,14 +231,13 @@ class PostgresHold:
             statement, values = group_statement(
                 self._run, self._epoch, group, durable=self._durable
             )
-            owned, last = await self._one(statement, *values)
-            if not owned:
+            found = await self._statements.one(statement, *values)
+            if found is None or not found[0]:
                 raise self._lost()
-            self._last_event = last or self._last_event
+            self._last_event = found[1] or self._last_event
 
         async def is_written() -> bool:
-            before = self._last_event
-            (self._last_event,) = await self._one(_LAST_EVENT, self._run)
+            before, self._last_event = self._last_event, await self._read_last_event()
             return self._last_event > before
 
         await self._persist(write, is_written)
@@ -288,7 +288,7 @@ class PostgresHold:
             began = self.lease.now()
             timeline = await self._timeline()
             values = (self.lease.seconds, timeline, timeline, self._run, self._holder)
-            found = await self._one(_RETAKE, *values)
+            found = await self._statements.one(_RETAKE, *values)
             if found is None:
                 raise self._lost()
             self._epoch, self.failed_over = found
@@ -313,7 +313,7 @@ class PostgresHold:
 
     async def _renew(self) -> None:
         began = self.lease.now()
-        found = await self._one(_RENEW, self.lease.seconds, self._run, self._epoch)
+        found = await self._statements.one(_RENEW, self.lease.seconds, self._run, self._epoch)
         if found is None:
             raise self._lost()
         self.lease.renewed(began, found[0])
@@ -347,8 +347,8 @@ class PostgresHold:
     async def _give_back(self) -> None:
         async def give_back() -> None:
             mine = (self._run, self._epoch)
-            await self._connection.execute(_REMOVE_UNBEGUN, (*mine, self._run))
-            await self._connection.execute(_GIVE_BACK, (self.failed_over, *mine))
+            await self._statements.one(_REMOVE_UNBEGUN, *mine, self._run)
+            await self._statements.one(_GIVE_BACK, self.failed_over, *mine)
 
         if self._connection is not None and self._run and self.lease.failure is None:
             # If this fails, others wait until the lease expires.
@@ -358,7 +358,7 @@ class PostgresHold:
 
     async def _connect(self) -> None:
         self._connection = await connect_async(self._address, prepares=self._prepares)
-        self._cursor = self._connection.cursor()
+        self._statements = Statements(self._connection)
 
     async def _step(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
         seconds = self._patience
@@ -367,19 +367,16 @@ class PostgresHold:
             seconds = min(until - asyncio.get_running_loop().time(), self._patience / 2)
         return await within(self._connection, seconds, step, progress=lambda: self._blocks)
 
-    async def _one(self, sql: str, *values: Any) -> Any:
-        await self._cursor.execute(sql, values)
-        return await self._cursor.fetchone()
-
     async def _timeline(self) -> str | None:
         """Return the server's timeline, or None if the server does not report it."""
         try:
-            found: tuple[str] = await self._one(_TIMELINE)
+            found = await self._statements.one(_TIMELINE)
         except (driver().errors.FeatureNotSupported, driver().errors.ProgrammingError):
             return None
-        return found[0]
+        return None if found is None else str(found[0])
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._statements.close()
             await connection.close()

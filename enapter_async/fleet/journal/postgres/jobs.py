@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.fleet.errors import JournalError, RunRefusedError
-from enapter_async.fleet.journal.job_database import STOP, Row, named_values
+from enapter_async.fleet.journal.job_database import STOP, VALUE, Row, named_values
 from enapter_async.fleet.journal.merged import ReadPartition, merged
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
@@ -22,6 +22,7 @@ from enapter_async.fleet.journal.postgres.connections import (
 )
 from enapter_async.fleet.journal.postgres.reading import PostgresJournal
 from enapter_async.fleet.journal.postgres.schema import SCHEMA, check_version, refuse_version
+from enapter_async.fleet.journal.postgres.statements import Statements, read_version
 from enapter_async.fleet.journal.postgres.store import PostgresStore
 from enapter_async.fleet.journal.reading import Journal
 
@@ -43,6 +44,13 @@ def statement(sql: str) -> str:
     return named_values(sql.format(**WORDS))
 
 
+@functools.cache
+def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
+    """Return a statement about jobs with values by position, and their names in this order."""
+    text = sql.format(**WORDS)
+    return VALUE.sub("%s", text), tuple(VALUE.findall(text))
+
+
 def partition_run(job: str, no: int) -> str:
     """Return the name of a partition's run."""
     return f"{job}/{no:04d}"
@@ -53,14 +61,16 @@ class PostgresJobs:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._connection: Any = None
+        self._open: tuple[Any, Statements] | None = None
         self._connecting = asyncio.Lock()
 
     async def execute(self, sql: str, **values: Any) -> list[Row]:
         """Execute one statement, and return its rows."""
         try:
-            connection = await self._connected()
-            return await within(connection, ANSWER_S, lambda: self._rows(connection, sql, values))
+            connection, statements = await self._connected()
+            text, names = _positional(sql)
+            given = [values[name] for name in names]
+            return await within(connection, ANSWER_S, lambda: statements.all(text, *given))
         except (driver().Error, TimeoutError, OSError) as error:
             await self._discard()
             raise JournalError(
@@ -77,33 +87,24 @@ class PostgresJobs:
         one = f"WITH first AS ({first}), second AS ({second} AND EXISTS (SELECT FROM first))"
         return await self.execute(f"{one} SELECT * FROM first", **values)
 
-    async def _rows(self, connection: Any, sql: str, values: dict[str, Any]) -> list[Row]:
-        rows = driver().rows.dict_row
-        async with connection.cursor(row_factory=rows) as cursor:
-            await cursor.execute(statement(sql), values)
-            found: list[Row] = await cursor.fetchall() if cursor.description else []
-            return found
-
-    async def _connected(self) -> Any:
+    async def _connected(self) -> tuple[Any, Statements]:
         async with self._connecting:
-            if self._connection is None:
+            if self._open is None:
                 connection = await connect_async(self._address, application="enapter-async jobs")
+                self._open = connection, Statements(connection)
                 try:
-                    sql = f"SELECT to_regclass('{SCHEMA}.version') IS NOT NULL AS there"
-                    [row] = await self._rows(connection, sql, {})
-                    if not row["there"]:
-                        refuse_version(None, self._address.server)
-                    [row] = await self._rows(connection, "SELECT version FROM {p}version", {})
-                    refuse_version(row["version"], self._address.server)
+                    version = await read_version(self._open[1])
+                    refuse_version(version, self._address.server)
                 except BaseException:
-                    await connection.close()
+                    await self._discard()
                     raise
-                self._connection = connection
-            return self._connection
+            return self._open
 
     async def _discard(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        found, self._open = self._open, None
+        if found is not None:
+            connection, statements = found
+            statements.close()
             await connection.close()
 
     async def close(self) -> None:

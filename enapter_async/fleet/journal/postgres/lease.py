@@ -1,8 +1,10 @@
 """A session's lease on a run: whether it is valid or lost, and whether a stop was requested."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from enapter_async.fleet.errors import JournalError
@@ -13,10 +15,11 @@ MARGIN: Final = 0.25
 """During this last part of a lease, nothing more is sent."""
 
 
-def boottime() -> float:
-    """Return monotonic seconds that include the machine's sleep, if the platform supports it."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
+boottime: Final[Callable[[], float]] = (
+    time.monotonic if _CLOCK is None else partial(time.clock_gettime, _CLOCK)
+)
+"""Returns monotonic seconds that include the machine's sleep, if the platform supports it."""
 
 
 class SessionLease:
@@ -37,7 +40,7 @@ class SessionLease:
 
     def is_certain(self) -> bool:
         """Return whether this session certainly still holds the run."""
-        return self.now() < self._certain_until and self.failure is None
+        return self.now() < self._certain_until
 
     async def until_certain(self) -> None:
         """Wait until this session certainly holds the run.
@@ -69,7 +72,8 @@ class SessionLease:
 
     def renewed(self, began: float, stop: str | None = None) -> None:
         """Record when a renewal began, and any request to stop that came with it."""
-        self._certain_until = began + self.seconds * (1 - MARGIN)
+        if self.failure is None:
+            self._certain_until = began + self.seconds * (1 - MARGIN)
         self._changed.set()
         if stop is not None and self._on_stop is not None:
             on_stop, self._on_stop = self._on_stop, None
@@ -79,6 +83,7 @@ class SessionLease:
         """Record that the session may no longer write or send anything; keep the first error."""
         if self.failure is None:
             self.failure = error
+            self._certain_until = -math.inf
             self._changed.set()
             if self._on_failure is not None:
                 self._on_failure(error)

@@ -1,7 +1,7 @@
 """Rows of a journal as PostgreSQL takes them: lines of COPY, and arrays of whole groups.
 
-Arrays of numbers and of this package's own words are written as text, because psycopg would convert
-each element separately, which takes four times as long.
+Arrays are written as text, because psycopg would convert each element separately, which takes four
+times as long.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,12 +57,17 @@ def fact_lines(run: int, facts: Mapping[str, str]) -> str:
 
 
 def _numbers(column: Iterable[int | None]) -> str:
-    return "{" + ",".join(["NULL" if each is None else str(each) for each in column]) + "}"
+    return "{" + ",".join(map(str, column)).replace("None", "NULL") + "}"
 
 
-def _texts(column: Iterable[str | None]) -> list[str | None]:
+def _texts(column: Iterable[str | None]) -> str:
+    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in column]) + "}"
+
+
+def _quoted(text: str) -> str:
     # PostgreSQL stores no NUL character, which a server may put into JSON.
-    return [None if each is None else each.replace("\0", "\\0") for each in column]
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "\\\\0")
+    return f'"{escaped}"'
 
 
 _OWN: Final = f"WITH own AS (SELECT id FROM {SCHEMA}.run WHERE id = %s AND epoch = %s FOR SHARE)"
@@ -120,17 +125,18 @@ def group_statement(
         sql += _ITEMS
         full = [row if len(row) > 3 else (*row, None, "", None, 0, None, 0) for row in items]
         seq, digest, operation, before, group, *rest = zip(*full, strict=True)
-        values += [_numbers(seq), list(digest), _texts(operation), _texts(before), _texts(group)]
+        values += [_numbers(seq), _texts([f"\\x{each.hex()}" for each in digest])]
+        values += map(_texts, (operation, before, group))
         values += map(_numbers, rest)
     if facts:
         sql += _FACTS
         values += [_texts(facts), _texts(facts.values())]
     if not events:
         sql += _NO_EVENTS
-    elif all(len(row) == 5 for row in events):
+    elif set(map(len, events)) == {5}:
         sql += _BRIEF_EVENTS
         seq, kind, *rest = zip(*events, strict=True)
-        values += [_numbers(seq), "{" + ",".join(f'"{each}"' for each in kind) + "}"]
+        values += [_numbers(seq), "{" + ",".join(kind) + "}"]  # words of this package
         values += map(_numbers, rest)
     else:
         sql += _FULL_EVENTS

@@ -26,7 +26,8 @@ class PostgresWriter(GroupWriter):
     def add(self, event: EventRow, *, power: bool = False) -> None:
         """Submit an event without waiting for its commit."""
         self._next.events.append(event)
-        self._schedule()
+        if self._flushing is None:
+            self._schedule()
 
     def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
         """Submit an event; the returned future is done when it is committed."""
@@ -34,8 +35,11 @@ class PostgresWriter(GroupWriter):
         if self.failure is not None:
             waiter.set_exception(copied(self.failure))
             return waiter
-        self._next.waiters.append(waiter)
-        self.add(event)
+        group = self._next
+        group.waiters.append(waiter)
+        group.events.append(event)
+        if self._flushing is None:
+            self._schedule()
         return waiter
 
     async def close(self) -> None:
