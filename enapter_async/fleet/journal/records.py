@@ -49,8 +49,6 @@ _NAMES: Final = {state: state.value for state in State}
 """Looked up here, because the value of a member of an enumeration is slow to find."""
 _BRIEF: Final = (None, "", None, 0, None, False, "", "")
 """An item from its `before` to its `type` by default."""
-_BRIEF_COLUMNS: Final = (None, "", None, 0, None, 0)
-"""The same as columns."""
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Texts from a server may contain lone surrogates, which files can hold only as escapes.
@@ -153,7 +151,7 @@ def item_of(row: Sequence[Any]) -> WorkItem:
         TypeError, ValueError, RecursionError: the row was not written by a run.
     """
     seq, operation, before, group, unit, wave, after, unchanged = row
-    if row[2:] == _BRIEF_COLUMNS:
+    if row[2:] == (None, "", None, 0, None, 0):
         return WorkItem(seq, operation_from_json(json.loads(operation)))
     planned, (name, kind) = parse_before(before)
     whole = [wave, *(number for number in (unit, after) if number is not None)]
@@ -241,10 +239,9 @@ def outcome_row(
 ) -> EventRow:
     """Return an outcome as a row; `reading` shows the progress of a pending operation.
 
-    `name` is that of the target, if it was read or returned; it is stored beside an error.
-
-    An error is stored as its class and message. A result is stored only if it differs from the
-    request, and then only the fields that the operation sets.
+    `name` is that of the target, if it was read or returned; it is stored beside an error. An error
+    is stored as its class and message. A result is stored only if it differs from the request, and
+    then only the fields that the operation sets.
     """
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
