@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -31,6 +31,7 @@ from enapter_async.api.devices import Devices
 from enapter_async.api.nouns import Nouns, without_nouns
 from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
+from enapter_async.environment import DEFAULT_BASE_URL, ENVIRONMENT
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
 from enapter_async.limits.limiter import Limiter
@@ -40,8 +41,6 @@ from enapter_async.operation import Operation
 from enapter_async.streaming import StreamedOperation
 
 T = TypeVar("T")
-
-DEFAULT_BASE_URL: Final = "https://api.enapter.com"
 
 
 class Client(Nouns):
@@ -172,7 +171,7 @@ class Client(Nouns):
         """
         environ = os.environ if environ is None else environ
         for name in ("token", "base_url", "user", "proxy"):
-            value = environ.get(f"ENAPTER_HTTP_API_{name.upper()}")
+            value = environ.get(ENVIRONMENT + name.upper())
             if value and not (name == "proxy" and settings.get("session") is not None):
                 settings.setdefault(name, value)
         if not settings.get("token"):

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from enapter_async.concealment import concealing
+from enapter_async.environment import LOG_VARIABLE
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Attempt,
@@ -33,8 +34,6 @@ from enapter_async.hooks import (
 from enapter_async.operation import Operation
 from enapter_async.routes import ids_of
 from enapter_async.text import plain
-
-VARIABLE: Final = "ENAPTER_LOG"
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO}
 _OFF: Final = frozenset(("", "0", "off", "none"))
@@ -192,11 +191,11 @@ def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
     Raises:
         ConfigurationError: the value is not debug, info or off.
     """
-    wanted = environ.get(VARIABLE, "").strip().lower()
+    wanted = environ.get(LOG_VARIABLE, "").strip().lower()
     if wanted in _OFF:
         return ()
     if wanted not in _LEVELS:
-        raise ConfigurationError(f"{VARIABLE} must be debug, info or off; got {wanted[:40]!a}")
+        raise ConfigurationError(f"{LOG_VARIABLE} must be debug, info or off; got {wanted[:40]!a}")
     _TREE.setLevel(_LEVELS[wanted])
     _TREE.propagate = False
     _TREE.addHandler(_PRINTER)

@@ -2,9 +2,29 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Final
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 _EXTRA: Final = frozenset({"click", "rich"})
+_DEFERRED: Final = frozenset({"candidates", "connecting"})
+"""Modules that are imported when a command runs, and not when its options and help are read."""
+
+
+class _Deferred(ModuleType):
+    """A module that is imported when one of its names is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self.__name__), name)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return a deferred module to `from enapter_async.cli import …`."""
+        if name in _DEFERRED:
+            return _Deferred(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

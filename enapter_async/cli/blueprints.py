@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli import connecting
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.objects import run_reading, show_object
 from enapter_async.cli.options import Settings, SharedGroup, tell
@@ -52,7 +53,7 @@ def validate(settings: Settings, source: str) -> None:
     """Check a blueprint without storing it; the exit code is 1 if it is not valid."""
 
     async def work() -> Exit | None:
-        async with settings.client() as client:
+        async with connecting.client_of(settings) as client:
             errors = await client.blueprints.validate(source)
         if settings.as_json:
             click.echo(json_line({"validation_errors": list(errors)}))
@@ -97,7 +98,7 @@ def _download(settings: Settings, output: str, reading: Callable[[Client], Await
         raise click.UsageError(f"{plain(output)} already exists; choose a new file")
 
     async def work() -> None:
-        async with settings.client() as client:
+        async with connecting.client_of(settings) as client:
             size = await reading(client)
         row: dict[str, Any] = {"file": output, "bytes": size}
         if settings.as_json:

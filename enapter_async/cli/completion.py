@@ -3,9 +3,7 @@
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal.run_folders import LAST, all_runs, runs_directory
-from enapter_async.profiles.file import read_config
+from enapter_async.cli import candidates
 
 _SHELLS = ("bash", "zsh", "fish")
 PROGRAM = "enapter-async"
@@ -30,22 +28,11 @@ def command(context: click.Context, *, shell: str) -> None:
     click.echo(script)
 
 
-_MOST_RUNS = 50
-
-
 def profiles(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the profiles of the configuration file, each with its `base_url`."""
-    try:
-        known = read_config().profiles.values()
-    except ConfigurationError:
-        return []
-    return [
-        CompletionItem(profile.name, help=profile.base_url)
-        for profile in known
-        if profile.name.startswith(incomplete)
-    ]
+    return [CompletionItem(name, help=url) for name, url in candidates.profiles(incomplete)]
 
 
 def runs(
@@ -54,11 +41,7 @@ def runs(
     """Complete `last` and the ids of the newest runs; text that looks like a path as a path."""
     if "/" in incomplete or incomplete.startswith((".", "~")):
         return [CompletionItem(incomplete, type="file")]
-    try:
-        newest = [run.id for run in all_runs(runs_directory())][: -_MOST_RUNS - 1 : -1]
-    except OSError:
-        newest = []
-    return [CompletionItem(name) for name in (LAST, *newest) if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in candidates.runs(incomplete)]
 
 
 def files(

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.following import gap_text, shown_time
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings
@@ -78,7 +79,7 @@ def draw_devices(
     async def work() -> None:
         view = DeviceView(devices)
         console = output_console()
-        async with settings.client() as client, contextlib.aclosing(streaming(client)) as stream:
+        async with client_of(settings) as client, contextlib.aclosing(streaming(client)) as stream:
             with Live(view, console=console, refresh_per_second=A_SECOND):
                 count = 0
                 async for item in stream:

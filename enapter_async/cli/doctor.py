@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from enapter_async.cli.connecting import connection_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.rows import json_line
@@ -66,7 +67,7 @@ async def _show(settings: Settings) -> list[Finding]:
 
 async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     try:
-        connection = settings.connection()
+        connection = connection_of(settings)
     except ConfigurationError as error:
         yield Finding(
             check="configuration",

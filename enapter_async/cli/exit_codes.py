@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Final
 
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, StillPendingError
-from enapter_async.fleet.outcomes import Report, State
 
 
 class Exit(enum.IntEnum):
@@ -43,32 +42,8 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
 )
 
 
-def exit_of_state(state: State) -> Exit:
-    """Return the exit code of a single operation that ended in this state.
-
-    If the command names one device, "already gone" is a failure, because the id may be mistyped.
-    """
-    if state in (State.APPLIED, State.UNCHANGED):
-        return Exit.DONE
-    if state is State.UNKNOWN:
-        return Exit.UNKNOWN
-    return Exit.STOPPED if state in (State.HELD, State.PENDING) else Exit.FAILED
-
-
 def exit_of_error(error: EnapterError) -> Exit:
     """Return the exit code of a single call that raised this error."""
     if isinstance(error, AmbiguousOutcomeError):
         return Exit.UNKNOWN
     return Exit.STOPPED if isinstance(error, StillPendingError) else Exit.FAILED
-
-
-def exit_of_report(report: Report) -> Exit:
-    """Return the exit code of a run."""
-    if report.counts[State.UNKNOWN] > report.acknowledged:
-        return Exit.UNKNOWN
-    if report.stopped is not None or not report.complete:
-        return Exit.STOPPED
-    if report.counts[State.FAILED] or report.counts[State.DIFFERS]:
-        return Exit.FAILED
-    left = report.counts[State.HELD] or report.counts[State.PENDING]
-    return Exit.STOPPED if left else Exit.DONE

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from enapter_async.cli import completion
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_plan import progress
 from enapter_async.cli.options import Settings, shared_command, tell, warn
@@ -58,7 +59,7 @@ def show_drift(settings: Settings, *, desired: str, output: str | None, force: b
 
     async def work() -> Plan:
         operations = _desired(desired)
-        async with settings.client() as client:
+        async with client_of(settings) as client:
             return await plan(client, operations, on_read=progress())
 
     with asyncio.run(work()) as made:
@@ -161,7 +162,7 @@ def export_fleet(
         rows: IO[str] = stack.enter_context(kept)
         columns: dict[str, None] = dict.fromkeys(DEVICE.columns)
         count = 0
-        async with settings.client() as client:
+        async with client_of(settings) as client:
             found = export(client, Export(selection=selection), on_unread=unread)
             async with contextlib.aclosing(found):
                 async for row in found:

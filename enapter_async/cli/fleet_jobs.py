@@ -13,7 +13,9 @@ import attrs
 import click
 
 from enapter_async.cli.causes import causes_in
-from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.connecting import client_of, connection_of
+from enapter_async.cli.endings import exit_of_report
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.progress import counts_text
@@ -113,7 +115,7 @@ def apply_as_job(
     force: bool,
 ) -> Exit:
     """Submit a job, and work on it with processes of this machine; return the exit code."""
-    about = settings.connection().base_url.value
+    about = connection_of(settings).base_url.value
     submitting = distribute(
         operations,
         place,
@@ -173,7 +175,7 @@ def worker_of(settings: Settings, address: str, **how: Any) -> Worker:
     """Return a worker for the jobs at an address, with clients from the settings."""
 
     def client_for(limiter: Limiter | None = None) -> Client:
-        return settings.client(limiter=limiter, in_flight=64)
+        return client_of(settings, limiter=limiter, in_flight=64)
 
     return Worker(client_for, address, **how)
 

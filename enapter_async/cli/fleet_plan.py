@@ -13,6 +13,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, is_quiet, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
@@ -98,7 +99,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None, fo
 async def _selected(settings: Settings, selection: Selection) -> AsyncIterator[Device]:
     seen_sites = dict.fromkeys(selection.site_ids) or (None,)
     expand = tuple({"connectivity", *selection.expand})
-    async with settings.client() as client:
+    async with client_of(settings) as client:
         for site_id in seen_sites:
             async for page in read_pages(client, DEVICE, site_id=site_id, expand=expand):
                 for device in page:
@@ -176,7 +177,7 @@ def make_plan(
         operations = operations_of(file)
 
     async def work() -> Plan:
-        async with settings.client() as client:
+        async with client_of(settings) as client:
             return await plan(client, operations, on_read=progress())
 
     with asyncio.run(work()) as made:

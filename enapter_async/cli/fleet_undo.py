@@ -11,6 +11,7 @@ import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
 from enapter_async.cli.fleet_jobs import (
@@ -139,7 +140,7 @@ def undo_run(
     )
 
     async def work() -> Undo:
-        async with settings.client() as client:
+        async with client_of(settings) as client:
             return await undo(client, journal_name, on_read=progress(), only=chosen)
 
     back = asyncio.run(work())

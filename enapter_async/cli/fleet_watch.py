@@ -11,6 +11,7 @@ import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.objects import run_reading
@@ -145,5 +146,5 @@ async def _reading(
         attempts=settings.attempts or 1,
         deadline=settings.deadline or _DEADLINE_S,
     )
-    async with settings.client(in_flight=AT_ONCE) as client:
+    async with client_of(settings, in_flight=AT_ONCE) as client:
         yield WatchedDevices(client, sample, every)

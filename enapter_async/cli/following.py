@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.listing import first
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings, tell
@@ -33,7 +34,7 @@ def follow_objects(
     """
 
     async def work() -> None:
-        async with settings.client() as client, contextlib.aclosing(streaming(client)) as stream:
+        async with client_of(settings) as client, contextlib.aclosing(streaming(client)) as stream:
             async for each in first(stream, limit):
                 row = unstructure(each)
                 if settings.as_json:

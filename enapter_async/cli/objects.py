@@ -19,8 +19,10 @@ import attrs
 import click
 
 from enapter_async.api.accepted import WAIT
+from enapter_async.cli.connecting import client_of
+from enapter_async.cli.endings import exit_of_state
 from enapter_async.cli.env_files import EnvFile, check_unused, env_line, format_option
-from enapter_async.cli.exit_codes import Exit, exit_of_error, exit_of_state
+from enapter_async.cli.exit_codes import Exit, exit_of_error
 from enapter_async.cli.groups import together
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
@@ -105,7 +107,7 @@ def list_objects(
     """Write a list in the format of `listing`."""
 
     async def work() -> None:
-        async with settings.client() as client, contextlib.aclosing(objects(client)) as listed:
+        async with client_of(settings) as client, contextlib.aclosing(objects(client)) as listed:
             await listing.write(listed, as_json=bool(settings.as_json))
 
     run_reading(work)
@@ -123,7 +125,7 @@ def show_object(
     """
 
     async def work() -> None:
-        async with settings.client() as client:
+        async with client_of(settings) as client:
             shown = await reading(client)
             _show_fields(shown, settings)
             while every is not None:
@@ -205,7 +207,7 @@ def write_object(
 
     async def work() -> Exit:
         outcomes: list[Outcome[Any]] = []
-        async with settings.client() as client:
+        async with client_of(settings) as client:
             options = RunOptions(credentials=credentials, wait=wait)
             chosen = operation if isinstance(operation, Operation) else await operation(client)
             _, cut_short = await run_job(client, [chosen], options, on_outcome=outcomes.append)

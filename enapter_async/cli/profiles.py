@@ -11,8 +11,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.options import tell, warn
 from enapter_async.cli.rows import json_line
-from enapter_async.client import DEFAULT_BASE_URL
-from enapter_async.profiles.connection import PROFILE_VARIABLE
+from enapter_async.environment import DEFAULT_BASE_URL, PROFILE_VARIABLE
 from enapter_async.profiles.file import Profile, read_config, use_profile
 from enapter_async.text import plain
 

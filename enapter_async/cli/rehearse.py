@@ -11,7 +11,8 @@ import attrs
 import click
 
 from enapter_async.cli import completion
-from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.endings import exit_of_report
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, faults_option, is_quiet, shared_command, tell
 from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse

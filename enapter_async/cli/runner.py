@@ -9,7 +9,9 @@ import attrs
 import click
 
 from enapter_async.cli.causes import Cause, causes_in, causes_of
-from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.connecting import client_of
+from enapter_async.cli.endings import exit_of_report
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.places import AddressedRun, Place
@@ -100,7 +102,7 @@ async def carry_out(
     """
     watch = Watch()
     with contextlib.ExitStack() as stack:
-        client = settings.client(hooks=[watch], in_flight=options.concurrency)
+        client = client_of(settings, hooks=[watch], in_flight=options.concurrency)
         if isinstance(operations, Plan):
             operations.check_server(client)
         written = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli import connecting
 from enapter_async.cli.following import follow_objects, stop_after
 from enapter_async.cli.objects import run_reading, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
@@ -62,7 +63,7 @@ def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta 
     asked = _pairs(selectors)
 
     async def work() -> None:
-        async with settings.client() as client:
+        async with connecting.client_of(settings) as client:
             found = await client.telemetry.latest(asked, relevance_interval=relevance)
         _write_points(settings, found)
 
@@ -85,7 +86,7 @@ def get(
     """Write the latest values of the ATTRIBUTES of DEVICE; without any, all that the API has."""
 
     async def work() -> None:
-        async with settings.client() as client:
+        async with connecting.client_of(settings) as client:
             points = await client.telemetry.get(
                 device, attributes=attributes, site_id=site_id, relevance_interval=relevance
             )
@@ -148,7 +149,7 @@ def timeseries(
 
     async def work() -> None:
         async with (
-            settings.client() as client,
+            connecting.client_of(settings) as client,
             client.telemetry.timeseries(
                 asked, from_=from_, to=to, granularity=granularity, after=after
             ) as table,

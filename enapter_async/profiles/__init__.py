@@ -21,7 +21,26 @@ relative to the file's folder.
 Arguments take precedence over the environment, and the environment over the profile.
 """
 
-from enapter_async.profiles.connection import from_profile
-from enapter_async.profiles.file import Config, Profile, read_config
+from typing import TYPE_CHECKING, Any
+
+from enapter_async._door import public
+
+if TYPE_CHECKING:
+    from enapter_async.profiles.file import Config, Profile, read_config
+    from enapter_async.profiles.opening import from_profile
 
 __all__ = ["Config", "Profile", "from_profile", "read_config"]
+
+_HOMES = {
+    "profiles.file": "Config Profile read_config",
+    "profiles.opening": "from_profile",
+}
+"""The modules that define the names, each with its names."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        return globals().setdefault(name, public(__name__, _HOMES, name))
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

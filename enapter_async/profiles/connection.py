@@ -4,18 +4,14 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
-from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import Secret, concealing
+from enapter_async.environment import DEFAULT_BASE_URL, ENVIRONMENT, PROFILE_VARIABLE
 from enapter_async.errors import ConfigurationError
-from enapter_async.logs import asked_for
-from enapter_async.profiles.file import Profile, config_path, read_config
-
-PROFILE_VARIABLE: Final = "ENAPTER_PROFILE"
-ENVIRONMENT: Final = "ENAPTER_HTTP_API_"
+from enapter_async.profiles.file import Profile, read_config
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -135,39 +131,6 @@ def resolve(
         token=token,
         profile=profile,
     )
-
-
-@concealing
-def from_profile(
-    name: str | None = None, *, environ: Mapping[str, str] | None = None, **settings: Any
-) -> Client:
-    """Create a client from a profile and the environment, which takes precedence over it.
-
-    `settings` are the arguments of `Client` and take precedence over both. Without `name`, the
-    profile is the one that `ENAPTER_PROFILE` names, or the file's default. A `token_command`
-    blocks for up to 30 s, so call this before a server starts serving.
-
-    Raises:
-        ConfigurationError: there is no such profile, no token, or a setting is invalid.
-    """
-    environ = os.environ if environ is None else environ
-    connection = resolve(choose(name, environ), environ)
-    if settings.get("token") is None:
-        if connection.token is None:
-            raise ConfigurationError(
-                f"there is no token: set it in a profile of {config_path(environ)[0]}, "
-                f"set {ENVIRONMENT}TOKEN, or pass token=…"
-            )
-        settings["token"] = connection.token.value()
-    settings.setdefault("base_url", connection.base_url.value)
-    settings.setdefault("user", connection.user.value)
-    if settings.get("session") is None:
-        settings.setdefault("proxy", connection.proxy.value)
-    settings.setdefault("allow_insecure_http", connection.allow_insecure_http.value)
-    if settings.get("ssl_context") is None:
-        settings["ssl_context"] = connection.ssl_context()
-    settings["hooks"] = (*settings.get("hooks", ()), *asked_for(environ))
-    return Client(**settings)
 
 
 def _of(profile: Profile) -> str:

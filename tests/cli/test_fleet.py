@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.endings import exit_of_report
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.errors import AuthenticationError
 from enapter_async.fleet import Report, State

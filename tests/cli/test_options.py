@@ -6,6 +6,7 @@ observe values where they enter the library: `Client`, `Run`, `plan`, and so on.
 
 import json
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from enapter_async.cli import (
     emulator,
     fleet_jobs,
     fleet_plan,
-    options,
     rehearsal,
     rehearse,
     runner,
@@ -77,7 +77,7 @@ def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         return call
 
-    for module in (options, rehearsal, examination):
+    for module in (import_module("enapter_async.cli.connecting"), rehearsal, examination):
         monkeypatch.setattr(module, "Client", SeenClient)
     monkeypatch.setattr(runner, "Run", SeenRun)
     monkeypatch.setattr(emulator, "Emulator", SeenEmulator)

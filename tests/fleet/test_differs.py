@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from enapter_async import fleet
-from enapter_async.cli.exit_codes import Exit, exit_of_report, exit_of_state
+from enapter_async.cli.endings import exit_of_report, exit_of_state
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.client import Client
 from enapter_async.errors import ResultDiffersError
 from enapter_async.fleet import AbortCriterion, JournalOptions, Rollout, State

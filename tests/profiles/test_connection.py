@@ -126,7 +126,7 @@ async def test_it_logs_if_the_environment_asks(
         asked.append(environ)
         return ()
 
-    monkeypatch.setattr("enapter_async.profiles.connection.asked_for", asks)
+    monkeypatch.setattr("enapter_async.profiles.opening.asked_for", asks)
     from_profile(environ=environ)
     assert asked == [environ]
 

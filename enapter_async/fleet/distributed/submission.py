@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from enapter_async._http.security import parse_base_url
-from enapter_async.client import DEFAULT_BASE_URL
+from enapter_async.environment import DEFAULT_BASE_URL
 from enapter_async.errors import ConfigurationError, check_number
 from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
 from enapter_async.fleet.distributed.partitions import By, Division, check_by
