@@ -152,6 +152,10 @@ class CredentialsFile:
                     await asyncio.wait([self._taking])
                 if not self._reserve.held:
                     self._taking = asyncio.create_task(asyncio.to_thread(self._reserve.take))
+                    # If this call is cancelled meanwhile, nothing else retrieves its exception.
+                    self._taking.add_done_callback(
+                        lambda task: task.cancelled() or task.exception()
+                    )
                     await asyncio.shield(self._taking)
 
     @concealing_async

@@ -1,5 +1,6 @@
 """The execution of one operation of a run, from start to outcome."""
 
+import errno
 from http import HTTPStatus
 from typing import Any, Final, Generic, TypeVar
 
@@ -27,6 +28,7 @@ AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
 
 _APPLIED: Final = State.APPLIED
 """Looked up once, because finding a member of an enumeration is slow."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @attrs.frozen(kw_only=True)
@@ -170,9 +172,11 @@ class Execution(Generic[OperationT]):
         try:
             await credential_store.make_room()
         except OSError as error:
-            message = f"there is no room to store credentials: {error.strerror}"
-            if error.strerror is None:
-                message = f"credentials cannot be stored: {str(error) or type(error).__name__}"
+            problem = error.strerror or str(error) or type(error).__name__
+            place = "" if error.filename is None else f" ({error.filename})"
+            message = f"credentials cannot be stored: {problem}{place}"
+            if error.errno in _FULL:
+                message = f"there is no room to store credentials: {problem}"
             return self.held(message, NoRoomError(message))
         return None
 

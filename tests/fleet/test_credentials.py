@@ -1,12 +1,14 @@
 """The file of credentials: its mode, its owner, its lines."""
 
 import asyncio
+import gc
 import json
 import os
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,3 +176,19 @@ async def test_one_thread_at_a_time_reserves_space(tmp_path: Path) -> None:
         await second
         assert (tmp_path / "c.jsonl.reserve").stat().st_size == ROOM_BYTES
     assert not (tmp_path / "c.jsonl.reserve").exists()
+
+
+async def test_space_that_cannot_be_reserved_leaves_no_unseen_exception(
+    tmp_path: Path,
+) -> None:
+    unseen: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    (tmp_path / "c.jsonl.reserve").mkdir()
+    async with CredentialsFile(tmp_path / "c.jsonl") as file:
+        making = asyncio.create_task(file.make_room())
+        await asyncio.sleep(0)
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+    del file, making
+    gc.collect()
+    assert unseen == []

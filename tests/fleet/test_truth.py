@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -348,6 +349,21 @@ async def test_without_space_for_all_in_flight_nothing_is_generated(
     assert isinstance(report.stopped, fleet.NoRoomError)
     assert world.log.count_arrivals() == 0
     assert names_in(tmp_path) == [path.name]
+
+
+async def test_space_that_cannot_be_reserved_is_reported_with_the_reason(
+    world: World, client: Client, standalone: list[str], tmp_path: Path
+) -> None:
+    path, reserve = tmp_path / "credentials.jsonl", tmp_path / "credentials.jsonl.reserve"
+    reserve.mkdir()
+    operations = [GenerateConfig(device_id=each, protocol="MQTTS") for each in standalone]
+    report = await fleet.apply(client, operations, concurrency=4, credentials=path)
+    assert report.counts[State.HELD] == len(operations)
+    assert isinstance(report.stopped, fleet.NoRoomError)
+    assert re.fullmatch(
+        rf"credentials cannot be stored: .+ \({re.escape(str(reserve))}\)", str(report.stopped)
+    )
+    assert world.log.count_arrivals() == 0
 
 
 async def test_a_cut_waits_for_a_configuration_on_its_way_into_the_file(
