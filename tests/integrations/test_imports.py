@@ -5,13 +5,13 @@ import pytest
 from tests.test_house import loaded_by
 
 FRAMEWORKS = {"starlette", "fastapi", "uvicorn", "aiohttp.web", "opentelemetry"}
+UNBOUND = "import enapter_async.integrations.answers, enapter_async.integrations.jobs"
 
 
 @pytest.mark.parametrize(
     ("code", "brings"),
     [
-        ("from enapter_async import *; from enapter_async import fleet", set()),
-        ("import enapter_async.integrations.answers, enapter_async.integrations.jobs", set()),
+        (f"from enapter_async import *; from enapter_async import fleet; {UNBOUND}", set()),
         ("import enapter_async.integrations.aiohttp_web", {"aiohttp.web"}),
         ("import enapter_async.integrations.starlette", {"starlette"}),
     ],

@@ -149,14 +149,13 @@ async def applied_when_stopped(tab: Tab) -> int:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
-@pytest.mark.parametrize("app", APPS)
-async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> None:
+async def test_a_browser_shows_a_job_while_it_runs(tmp_path: Path) -> None:
     file = tmp_path / "names.csv"
     file.write_text(operations(), "utf-8")
     async with (
         Emulator(world=World(fleet_of(DEVICES))) as emulator,
         Dam(emulator).standing() as dam,
-        backend(app, dam, tmp_path / "jobs") as (_, url),
+        backend(APPS[1], dam, tmp_path / "jobs") as (_, url),
         chromium(tmp_path / "browser") as tab,
     ):
         await on_a_phone(tab)
@@ -253,6 +252,7 @@ async def test_a_browser_continues_past_a_wave_that_did_not_pass(tmp_path: Path)
         await tab.press("#accept_wave")
         await tab.until("$('phase').textContent === 'ended'")
         assert await steps(tab) == ["retry_failed", "regenerate", "skip"]
+        assert (await waves(tab))[-1][1] == "over, 1 not done"
         await tab.press("#skip")
         await tab.until("$('steps').querySelectorAll('button').length === 1")
         emulator.world.change(uuid(5), slug="another")
@@ -273,12 +273,17 @@ async def test_a_browser_stops_the_job_of_another_worker(tmp_path: Path) -> None
         chromium(tmp_path / "browser") as tab,
         aiohttp.ClientSession() as session,
     ):
-        headers = {"Content-Type": "text/csv"}
+        hostile = "</h2><script>document.title='taken'</script>.csv"
+        headers, named = {"Content-Type": "text/csv"}, {"source": hostile}
         where = f"{at_work}/jobs"
-        async with session.post(where, data=operations(), headers=headers) as response:
+        async with session.post(
+            where, data=operations(), headers=headers, params=named
+        ) as response:
             job = (await response.json())["id"]
         await tab.open(url)
         await tab.until("$('phase').textContent === 'running elsewhere'")
+        assert await tab.evaluate("$('source').textContent") == hostile
+        assert await tab.evaluate("document.title") == "Fleet jobs"
         await tab.press("#stop")
         async with asyncio.timeout(20):
             while (await told_by(session, at_work, job))["phase"] != "stopping":  # noqa: ASYNC110 - another process
