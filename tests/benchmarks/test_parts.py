@@ -308,11 +308,9 @@ def test_a_part_writes_its_json_and_its_exit_code_shows_success(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "decode.json"
-    code = decode.main(["--rounds", "1", "--json", str(file)])
+    code = decode.main(["--rounds", "1", "--markdown", "--json", str(file)])
     (section,) = json.loads(file.read_text("utf-8"))["sections"]
-    assert "Page of 50" in capsys.readouterr().out
     assert (code == 0) is all(verdict["met"] for verdict in section["verdicts"])
-    assert decode.main(["--rounds", "1", "--markdown"]) in (0, 1)
     assert "### Reading an answer" in capsys.readouterr().out
 
 

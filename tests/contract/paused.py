@@ -1,6 +1,7 @@
 """A process that is suspended while its calls are in flight: `python -m tests.contract.paused`.
 
-Arguments: the server's address, direct or session, asyncio or uvloop. It prints one line per call.
+Arguments: asyncio or uvloop, and the addresses of servers. It makes calls to each server over both
+transports, and prints one line for each call: the transport, the server's number, and its result.
 """
 
 import asyncio
@@ -19,7 +20,10 @@ from tests.support.ways import LOOPS
 READ_SECONDS = 0.3
 
 
-async def main(base_url: str, transport: str) -> None:
+TRANSPORTS = ("direct", "session")
+
+
+async def ends_of(base_url: str, transport: str) -> list[str]:
     async with contextlib.AsyncExitStack() as stack:
         session = None
         if transport == "session":
@@ -35,11 +39,19 @@ async def main(base_url: str, transport: str) -> None:
         calls = (
             client.execute(GenerateConfig(device_id=device, protocol="MQTT")) for device in DEVICES
         )
-        for ended in await asyncio.gather(*calls, return_exceptions=True):
-            sys.stdout.write(f"{type(ended).__name__}\n")
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        return [type(end).__name__ for end in ends]
+
+
+async def main(*servers: str) -> None:
+    pairs = [(transport, server) for transport in TRANSPORTS for server in servers]
+    ends = await asyncio.gather(*(ends_of(server, transport) for transport, server in pairs))
+    for (transport, server), names in zip(pairs, ends, strict=True):
+        for name in names:
+            sys.stdout.write(f"{transport} {servers.index(server)} {name}\n")
 
 
 if __name__ == "__main__":
-    address, kind, loop = sys.argv[1:]
+    loop, *addresses = sys.argv[1:]
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        runner.run(main(address, kind))
+        runner.run(main(*addresses))

@@ -7,41 +7,37 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 
 import pytest
 
-from tests.contract.paused import READ_SECONDS
+from tests.contract.paused import READ_SECONDS, TRANSPORTS
 from tests.support.replies import awaiting, hang
 from tests.support.server import DEVICES, FaultServer, applied
 from tests.support.ways import LOOPS
 
 
-async def run_stopped(server: FaultServer, kind: str, loop: str, told: asyncio.Event) -> list[str]:
-    """Suspend a process after its requests have arrived, and continue it after the response."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.contract.paused", server.base_url, kind, loop,
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    await server.arrived(len(DEVICES))
-    os.kill(process.pid, signal.SIGSTOP)
-    told.set()
-    await asyncio.sleep(READ_SECONDS * 2.5)
-    os.kill(process.pid, signal.SIGCONT)
-    out, _ = await process.communicate()
-    return out.decode().split()
-
-
 @pytest.mark.parametrize("loop", LOOPS)
-async def test_answers_that_arrived_during_the_suspension_are_read(
-    transport: str, loop: str, server: FaultServer
+async def test_answers_that_arrived_during_the_suspension_are_read_and_others_given_up(
+    loop: str, server: FaultServer
 ) -> None:
     told = asyncio.Event()
     server.always(applied(awaiting(told)))
-    ended = await run_stopped(server, transport, loop, told)
-    assert ended == ["CommunicationConfig"] * len(DEVICES)
-
-
-async def test_unanswered_requests_are_still_given_up(transport: str, server: FaultServer) -> None:
-    server.always(applied(hang()))
-    ended = await run_stopped(server, transport, "asyncio", asyncio.Event())
-    assert ended == ["AmbiguousOutcomeError"] * len(DEVICES)
+    async with FaultServer() as silent:
+        silent.always(applied(hang()))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.contract.paused", loop, server.base_url, silent.base_url,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        for each in (server, silent):
+            await each.arrived(len(TRANSPORTS) * len(DEVICES))
+        os.kill(process.pid, signal.SIGSTOP)
+        told.set()
+        await asyncio.sleep(READ_SECONDS * 2.5)
+        os.kill(process.pid, signal.SIGCONT)
+        out, _ = await process.communicate()
+    assert Counter(out.decode().splitlines()) == {
+        f"{transport} {number} {end}": len(DEVICES)
+        for transport in TRANSPORTS
+        for number, end in enumerate(("CommunicationConfig", "AmbiguousOutcomeError"))
+    }

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 EMULATOR_TEST = """
-    import aiohttp
-
     async def test_it(enapter_emulator):
+        import aiohttp
+
         headers = {"X-Enapter-Auth-Token": enapter_emulator.token}
         async with aiohttp.request(
             "GET", f"{enapter_emulator.base_url}/v3/devices", headers=headers
@@ -58,13 +58,13 @@ SYNCHRONOUS_TEST = """
     import asyncio
     from urllib.request import urlopen, Request
 
-    from enapter_async import Client
-
     async def number(client):
         async with client:
             return len([device async for device in client.devices.list()])
 
     def test_it(enapter_emulator):
+        from enapter_async import Client
+
         client = Client(enapter_emulator.token, base_url=enapter_emulator.base_url)
         assert asyncio.run(number(client)) == 200
         headers = {"X-Enapter-Auth-Token": enapter_emulator.token}
@@ -73,6 +73,7 @@ SYNCHRONOUS_TEST = """
             assert answer.status == 200
 """
 
+# The first of the tests, each of which imports only inside of it.
 NOT_USED_TEST = """
     import sys
 
@@ -120,9 +121,9 @@ def run(folder: Path, *tests: str, mode: str | None = "auto") -> tuple[int, str]
     return done.returncode, done.stdout + done.stderr
 
 
-def test_it_works_in_auto_mode(tmp_path: Path) -> None:
-    code, output = run(tmp_path, EMULATOR_TEST, CLIENT_TEST, SETTINGS_TEST)
-    assert "3 passed" in output, output
+def test_it_works_in_auto_mode_and_costs_nothing_until_it_is_used(tmp_path: Path) -> None:
+    code, output = run(tmp_path, NOT_USED_TEST, EMULATOR_TEST, CLIENT_TEST, SETTINGS_TEST)
+    assert "4 passed" in output, output
     assert code == 0
 
 
@@ -133,28 +134,17 @@ def test_it_works_in_strict_mode_and_reports_anyio_beside_it(tmp_path: Path) -> 
     assert code == 1
 
 
-def test_it_works_without_pytest_asyncio_and_skips_another_backend_of_anyio(
+def test_without_pytest_asyncio_it_skips_another_backend_of_anyio_and_reports_what_is_missing(
     tmp_path: Path,
 ) -> None:
     on_trio = ANYIO_TEST.replace('"asyncio"', '"trio"')
-    code, output = run(tmp_path, ANYIO_TEST, SYNCHRONOUS_TEST, on_trio, mode=None)
-    assert "2 passed, 1 skipped" in output, output
-    assert "only on asyncio" in output
-    assert code == 0
-
-
-def test_without_pytest_asyncio_it_loads_and_reports_what_is_missing(tmp_path: Path) -> None:
     sync = "def test_it(enapter_client):\n    pass\n"
-    code, output = run(tmp_path, NOT_USED_TEST, sync, mode=None)
-    assert "1 passed, 1 error" in output, output
+    tests = (NOT_USED_TEST, ANYIO_TEST, SYNCHRONOUS_TEST, on_trio, sync)
+    code, output = run(tmp_path, *tests, mode=None)
+    assert "3 passed, 1 skipped, 1 error" in output, output
+    assert "only on asyncio" in output
     assert "install pytest-asyncio" in output
     assert code == 1
-
-
-def test_it_costs_nothing_if_unused(tmp_path: Path) -> None:
-    code, output = run(tmp_path, NOT_USED_TEST)
-    assert "1 passed" in output, output
-    assert code == 0
 
 
 def test_it_is_installed_with_the_package(pytestconfig: pytest.Config) -> None:
