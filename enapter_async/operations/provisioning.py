@@ -116,6 +116,37 @@ class _WithSlug(_Provision):
         return None
 
 
+class _WithHardwareId(_Provision):
+    """An operation that creates a UCM, which a search finds by its hardware id."""
+
+    __slots__ = ()
+
+    hardware_id: str
+    site_id: str | None
+
+    def target(self) -> Target:
+        """Return the new device, with its hardware id as its key."""
+        return Target("device", site_id=self.site_id, natural_key=self.hardware_id)
+
+    def reads(self) -> ListDevices:
+        """Return the search: the first page of devices, with their hardware ids."""
+        return ListDevices(site_id=self.site_id, expand=("communication",))
+
+    def candidates(self, found: Any) -> Sequence[Device]:
+        """Return the devices with this hardware id."""
+        return [
+            each
+            for each in found or ()
+            if each.communication is not None and each.communication.hardware_id == self.hardware_id
+        ]
+
+    def first_state(self, result: Any) -> Any:
+        """Return the answer; for a candidate that was accepted, what an answer would have said."""
+        if isinstance(result, Device):
+            return Provisioned(device_id=result.id, slug=result.slug)
+        return result
+
+
 @attrs.frozen(kw_only=True)
 class ProvisionStandalone(_WithSlug):
     """Create a standalone device, which connects by itself with a configuration of its own.
@@ -182,7 +213,7 @@ class ProvisionLuaDevice(_WithSlug):
 
 
 @attrs.frozen(kw_only=True)
-class ProvisionVucm(_Provision):
+class ProvisionVucm(_WithHardwareId):
     """Create a virtual UCM on a gateway; it is known by its `hardware_id`.
 
     After an uncertain attempt, a search looks for a device with that hardware id.
@@ -204,40 +235,25 @@ class ProvisionVucm(_Provision):
         body = {"name": self.name, "hardware_id": self.hardware_id, "site_id": self.site_id}
         return RequestParts(method="POST", path=("provisioning", "vucm"), body=body)
 
-    def target(self) -> Target:
-        """Return the new device, with its hardware id as its key."""
-        return Target("device", site_id=self.site_id, natural_key=self.hardware_id)
-
-    def reads(self) -> ListDevices:
-        """Return the search: the first page of devices, with their hardware ids."""
-        return ListDevices(site_id=self.site_id, expand=("communication",))
-
-    def candidates(self, found: Any) -> Sequence[Device]:
-        """Return the devices with this hardware id."""
-        return [
-            each
-            for each in found or ()
-            if each.communication is not None and each.communication.hardware_id == self.hardware_id
-        ]
-
     def details(self) -> dict[str, Any]:
         """Return the new device's name."""
         return {"name": self.name}
 
 
 @attrs.frozen(kw_only=True)
-class ProvisionUcm(_Provision):
+class ProvisionUcm(_WithHardwareId):
     """Create a hardware UCM; the answer holds its new MQTT configuration.
 
     Not safe to repeat: each request that arrives generates new credentials, which are returned
-    only once. After an uncertain attempt, look for the device, and generate its configuration
-    anew.
+    only once. After an uncertain attempt, a search looks for a device with that hardware id. Even
+    if there is one, the answer with its credentials is lost: generate its configuration anew.
 
     Source: API page "Provisioning", `POST provisioning/ucm`.
     """
 
     kind: ClassVar[str] = "provisioning.ucm"
     repeat: ClassVar[Repeat] = Repeat.ONCE
+    settles: ClassVar[Settles] = Settles.SEARCH
     answer: ClassVar[Answer[Provisioned]] = Answer(
         key=WHOLE, type=Provisioned, max_bytes=MIB, secret=True
     )
@@ -257,10 +273,6 @@ class ProvisionUcm(_Provision):
         }
         return RequestParts(method="POST", path=("provisioning", "ucm"), body=body)
 
-    def target(self) -> Target:
-        """Return the new device, with its hardware id as its key."""
-        return Target("device", site_id=self.site_id, natural_key=self.hardware_id)
-
     def kept(self, result: Provisioned) -> dict[str, Any]:
         """Return the configuration and the id of the new device, for a credentials file."""
         return {"device_id": result.device_id, "config": result.config}
@@ -268,7 +280,7 @@ class ProvisionUcm(_Provision):
     def differs(self, result: Provisioned) -> str:
         """Return what is wrong with the configuration in the answer; "" if nothing is."""
         if result.config is None:
-            return "the answer holds no configuration; generate one for the device"
+            return f"the new device, {result.device_id}, has no configuration; generate one for it"
         if result.config.mqtt_protocol == self.protocol:
             return ""
         return f"it is for {result.config.mqtt_protocol}, but {self.protocol} was requested"

@@ -111,9 +111,10 @@ async def test_a_lost_answer_is_settled_where_there_is_a_key(
     with pytest.raises(AmbiguousOutcomeError, match="a search found 1") as lost:
         await client.provisioning.vucm("V", hardware_id="V00", site_id=BARN)
     assert lost.value.candidates[0].communication.hardware_id == "V00"
-    with pytest.raises(AmbiguousOutcomeError) as unknown:
+    with pytest.raises(AmbiguousOutcomeError, match="a search found 1") as unknown:
         await client.provisioning.ucm("U", hardware_id="A00", protocol="MQTT", site_id=BARN)
     assert unknown.value.subject == "A00"
+    assert unknown.value.candidates[0].communication.hardware_id == "A00"
     assert emulator.world.count("provision") == 4
 
 
@@ -145,7 +146,7 @@ async def test_credentials_in_an_answer_that_cannot_be_read_are_kept_in_the_erro
     emulator.faults.add(
         Reply(body=b'{"device_id": "d1"}', content_type="application/json"), method="POST"
     )
-    with pytest.raises(ResultDiffersError, match="holds no configuration"):
+    with pytest.raises(ResultDiffersError, match="has no configuration; generate one"):
         await client.provisioning.ucm("U", hardware_id="A00", protocol="MQTT", site_id=BARN)
 
 

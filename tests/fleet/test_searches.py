@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from enapter_async.emulator import Drop, Emulator, Hang, Reply, ServerFailure, W
 from enapter_async.emulator.state import Site
 from enapter_async.errors import AmbiguousOutcomeError
 from enapter_async.fleet import JournalOptions, State
-from enapter_async.operations.provisioning import ProvisionStandalone, ProvisionVucm
+from enapter_async.operations.provisioning import ProvisionStandalone, ProvisionUcm, ProvisionVucm
 from enapter_async.operations.sites import CreateSite, DeleteSite
 from tests.fleet.fleets import device
 
@@ -82,6 +83,23 @@ async def test_a_job_remembers_what_was_there_before_it_sent(
         (outcome,) = [each async for each in run]
     assert (outcome.state, outcome.result.id) == (State.APPLIED, new_site(emulator))
     assert emulator.world.count("site.create") == 1
+
+
+async def test_a_new_module_is_taken_but_its_lost_configuration_is_missed(
+    emulator: Emulator, client: Client, tmp_path: Path
+) -> None:
+    creation = ProvisionUcm(name="U", hardware_id="U0", protocol="MQTTS", site_id="0000-00")
+    run: dict[str, Any] = {"credentials": tmp_path / "kept.jsonl", "abort": None}
+    journal = tmp_path / "run.db"
+    emulator.faults.add(Drop(after_effect=True), method="POST", times=1)
+    report = await fleet.apply(client, [creation], journal=journal, **run)
+    assert report.counts[State.UNKNOWN] == 1
+    accept = JournalOptions(path=journal, accept_candidates=True)
+    report = await fleet.resume(client, accept, **run)
+    (differing,) = report.differing
+    (made,) = emulator.world.log.effects(operation="provision")
+    assert f"{made.device_id}, has no configuration; generate one" in str(differing.error)
+    assert emulator.world.count("generate_config") == 1
 
 
 async def test_a_single_candidate_that_may_be_older_is_never_taken(
