@@ -6,6 +6,7 @@ answer is a line with its `code`, `output` and `messages`. A fork costs less tha
 """
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -19,9 +20,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import click
-
-from enapter_async.cli import app, main
+from enapter_async.cli import main
+from tests.support.forks.server import load
 
 PATIENCE: Final = 30.0
 NOBODY_KNOWN: Final = 54321
@@ -158,9 +158,9 @@ def _serves(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    context = click.Context(app.cli)
-    for name in app.cli.list_commands(context):
-        app.cli.get_command(context, name)
+    load()
+    gc.collect()
+    gc.freeze()  # so that a collection in a child does not copy what all share
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_run(json.loads(line))) + "\n")
         sys.stdout.flush()

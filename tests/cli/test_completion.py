@@ -3,13 +3,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from enapter_async.cli.app import cli
+from tests.support.forks.starting import programs
 
 BASH = shutil.which("bash")
 
@@ -23,15 +23,11 @@ def home(tmp_path: Path) -> dict[str, str]:
         folder = tmp_path / "state" / "runs" / name
         folder.mkdir(parents=True)
         (folder / "journal.db").touch()
-    program = tmp_path / "bin" / "enapter-async"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m enapter_async "$@"\n')
-    program.chmod(0o755)
     return {
         **os.environ,
         "ENAPTER_CONFIG": str(config),
         "ENAPTER_STATE_DIR": str(tmp_path / "state"),
-        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs(os.environ)}{os.pathsep}{os.environ['PATH']}",
     }
 
 

@@ -66,6 +66,8 @@ READING = {
 }
 """Commands that only print: if they cannot print, they have failed."""
 STREAMS = {each for each in deprived.TAKEN if each.startswith("std") or each == "all closed"}
+REFUSALS = ("home and user", "descriptors", "disk", "folder")
+WITH_EACH = {"devices get", "devices generate-config", "fleet apply", "fleet export"}
 NEW_FILES = {
     "blueprints device-profiles": "profiles*",
     "blueprints download": "blueprint.zip",
@@ -144,14 +146,16 @@ def test_missing_streams_do_not_change_the_exit_code(attempt: Try) -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
-@pytest.mark.parametrize("taken", ["home and user", "descriptors", "disk", "folder"])
-def test_a_refusal_by_the_system_ends_in_one_line(attempt: Try, taken: str) -> None:
+def test_a_refusal_by_the_system_ends_in_one_line(attempt: Try) -> None:
+    """Every command with one refusal in turn; a read, a change, an export and a run with each."""
     wrong = []
+    turn = cycle(REFUSALS)
     for command in COMMANDS:
-        ended = attempt(command, taken)
-        silent = ended["code"] and not ended["messages"].strip()
-        if ended["code"] not in set(Exit) or silent or "Traceback" in ended["messages"]:
-            wrong.append((command, ended))
+        for taken in REFUSALS if command in WITH_EACH else (next(turn),):
+            ended = attempt(command, taken)
+            silent = ended["code"] and not ended["messages"].strip()
+            if ended["code"] not in set(Exit) or silent or "Traceback" in ended["messages"]:
+                wrong.append((command, taken, ended))
     assert not wrong, "\n".join(map(str, wrong))
 
 

@@ -1,6 +1,7 @@
 """Ctrl-C: a real signal to a real process that the test started."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from enapter_async.cli.app import cli
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Emulator, Hang, Latency, World
 from enapter_async.emulator.faults import Target
+from tests.cli.conftest import Run
 from tests.cli.processes import process
+from tests.support.forks.starting import programs
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
@@ -137,23 +140,14 @@ def test_a_single_command_can_be_cut_off(
     assert ("may or may not have been done" in said) is (signals > 1)
 
 
-def test_ctrl_c_ends_the_emulator_cleanly(environment: dict[str, str]) -> None:
+def test_ctrl_c_ends_the_emulator_cleanly(run: Run, environment: dict[str, str]) -> None:
     with process("emulator", "--devices", "3", "--json", environment=environment) as started:
         assert started.stdout is not None
         told = json.loads(started.stdout.readline())
         assert told["base_url"].startswith("http://127.0.0.1:")
-        reached = subprocess.run(
-            [sys.executable, "-m", "enapter_async", "devices", "list"],
-            env={
-                **environment,
-                "ENAPTER_HTTP_API_BASE_URL": told["base_url"],
-                "ENAPTER_HTTP_API_TOKEN": told["token"],
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
+        settings = {"ENAPTER_HTTP_API_BASE_URL": told["base_url"]}
+        settings["ENAPTER_HTTP_API_TOKEN"] = told["token"]
+        reached = run("devices", "list", env=settings)
         assert len(reached.stdout.splitlines()) == 3
         started.send_signal(signal.SIGINT)
         _, said = started.communicate(timeout=20)
@@ -201,11 +195,11 @@ asyncio.run(main())
 
 
 @contextmanager
-def listening(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def listening(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A process that prints the step in which it receives the signal."""
-    with subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-c", LISTENING, *arguments], stdout=subprocess.PIPE, text=True
-    ) as started:
+    (folder / "listening.py").write_text(LISTENING)
+    command = [str(programs(os.environ) / "python"), str(folder / "listening.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:  # noqa: S603 - our own program
         assert started.stdout is not None
         try:
             assert started.stdout.readline() == "ready\n"
@@ -219,8 +213,8 @@ def heard(started: "subprocess.Popen[str]") -> str:
     return started.stdout.readline().strip()
 
 
-def test_the_third_signal_leaves_at_once() -> None:
-    with listening() as started:
+def test_the_third_signal_leaves_at_once(tmp_path: Path) -> None:
+    with listening(tmp_path) as started:
         for word in ("first", "second"):
             started.send_signal(signal.SIGINT)
             assert heard(started) == word
@@ -228,8 +222,8 @@ def test_the_third_signal_leaves_at_once() -> None:
         assert started.wait(20) == Exit.INTERRUPTED
 
 
-def test_a_second_hang_up_cuts_nothing_off() -> None:
-    with listening() as started:
+def test_a_second_hang_up_cuts_nothing_off(tmp_path: Path) -> None:
+    with listening(tmp_path) as started:
         started.send_signal(signal.SIGHUP)
         assert heard(started) == "first"
         started.send_signal(signal.SIGHUP)
@@ -239,8 +233,8 @@ def test_a_second_hang_up_cuts_nothing_off() -> None:
         assert started.wait(20) == Exit.HUNG_UP
 
 
-def test_under_nohup_a_hang_up_is_ignored() -> None:
-    with listening("nohup") as started:
+def test_under_nohup_a_hang_up_is_ignored(tmp_path: Path) -> None:
+    with listening(tmp_path, "nohup") as started:
         started.send_signal(signal.SIGHUP)
         started.send_signal(signal.SIGTERM)
         assert heard(started) == "first"

@@ -90,7 +90,7 @@ def test_a_job_is_carried_out_by_processes_of_this_machine_and_one_is_killed(
     arrivals = Arrivals(enough=12)
     emulator.faults.add(Latency(seconds=0.3), when=arrivals, times=None)
     applying = ("fleet", "apply", changes, "--journal", str(place), *AT_ONCE, "--workers", "2")
-    with process(*applying, environment=environment) as started:
+    with process(*applying, environment=environment, forked=False) as started:
         assert arrivals.came.wait(60)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
         workers = [int(pid) for pid in children if b"spawn_main" in cmdline(int(pid))]

@@ -1,8 +1,6 @@
 """What the command line says: nothing with `--quiet`, causes with rows, and what was meant."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -149,14 +147,10 @@ def test_each_command_lists_its_own_options_before_the_shared_ones() -> None:
 
 
 def test_verbose_logs_each_call(environment: Mapping[str, str], leaf: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "enapter_async", "devices", "get", leaf, "-v"],
-        env={**environment, "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"GetDevice {leaf}: done" in done.stderr
+    with process("devices", "get", leaf, "-v", environment=environment) as started:
+        _, said = started.communicate(timeout=30)
+    assert started.returncode == Exit.DONE
+    assert f"GetDevice {leaf}: done" in said
 
 
 def test_causes_are_shown_though_the_journal_is_gone() -> None:

@@ -21,6 +21,7 @@ from enapter_async.cli.progress import Bar, Watch
 from enapter_async.emulator import Drop, Emulator, Reply, TooManyRequests, World
 from enapter_async.fleet import Outcome, State
 from enapter_async.operations.devices import UpdateDevice
+from tests.support.forks.starting import programs
 
 if sys.platform != "win32":
     import pty
@@ -39,7 +40,7 @@ def on_a_terminal(
     for name in ("NO_COLOR", "CI"):
         told.pop(name, None)
     with subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "enapter_async", *arguments],
+        [str(programs(told) / "enapter-async"), *arguments],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,

@@ -136,7 +136,7 @@ def test_a_healthy_running_job_has_nothing_unknown_and_nothing_held(
     arrivals = Arrivals(enough=4)
     emulator.faults.add(Latency(seconds=0.5), when=arrivals, times=None)
     arguments = ["fleet", "apply", str(path), "--concurrency", "4", *_NO_WAVES]
-    with process(*arguments, environment=environment) as started:
+    with process(*arguments, environment=environment, forked=False) as started:
         assert arrivals.came.wait(20)
         looked = run("fleet", "status", "--json")
         shown = run("fleet", "status")

@@ -31,7 +31,7 @@ _OPTION = re.compile(r":(\w+): (.*)")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
 _LOGGED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 _LONGEST = 50.0
-IMPORTED = ("pytest", "uvicorn")
+IMPORTED = ("psycopg", "pytest", "uvicorn")
 """What the programs of pages import, besides the package."""
 
 

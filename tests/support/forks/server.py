@@ -1,6 +1,6 @@
 """A Python that has imported the package, and forks a process for each command it is asked for.
 
-Its arguments are the listening socket and what to import. It ends when its standard input does.
+Its arguments are the listening socket and what to import besides. It ends with its standard input.
 A client sends its standard streams; the process takes the rest from `/proc`: arguments, folder,
 environment, limits, umask, and which signals are ignored or blocked. If something differs that
 Python or a library reads only when it starts, the process executes the program itself instead.
@@ -22,14 +22,22 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
 import attrs
 
+import enapter_async
 from tests.support.forks import OF_THE_START
 
+LEFT_OUT: Final = {
+    "enapter_async.__main__",
+    "enapter_async.emulator.plugin",
+    "enapter_async.fleet.distributed.engines",
+    "enapter_async.integrations",
+}
+"""Those below the first import large libraries, which few commands need."""
 _LIMITS: Final = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 
 
@@ -149,17 +157,20 @@ def recording() -> Iterator[set[str]]:
         os.environ.__class__ = os._Environ
 
 
-def load(modules: list[str]) -> set[str]:
-    """Import modules with all that they contain; return the variables that were read."""
+def load(*others: str) -> set[str]:
+    """Import the package's modules, and others; return the variables that were read."""
     with recording() as names:
-        for name in modules:
-            module = importlib.import_module(name)
-            for public in getattr(module, "__all__", ()):  # which may be imported at first use
-                getattr(module, public)
-            if name == "enapter_async.cli":
-                for part in pkgutil.iter_modules(module.__path__, f"{name}."):
-                    importlib.import_module(part.name)
+        for name in (*_parts(enapter_async.__path__, "enapter_async."), *others):
+            importlib.import_module(name)
     return names
+
+
+def _parts(path: Iterable[str], prefix: str) -> Iterator[str]:
+    for part in pkgutil.iter_modules(path, prefix):
+        if part.name not in LEFT_OUT:
+            yield part.name
+            if part.ispkg:
+                yield from _parts(importlib.import_module(part.name).__path__, f"{part.name}.")
 
 
 def become(asked: Asked, read: set[str]) -> list[str]:
@@ -264,7 +275,7 @@ def run(program: list[str], environment: dict[str, str]) -> None:
 def main() -> None:
     """Serve; in a forked process, run the program, and end as it ends."""
     listener = socket.socket(fileno=int(sys.argv[1]))
-    read = load(sys.argv[2:])
+    read = load(*sys.argv[2:])
     gc.collect()
     gc.freeze()
     asked = serve(listener)

@@ -16,13 +16,6 @@ from tests.support.forks import OF_THE_START
 
 ROOT: Final = Path(__file__).parents[3]
 CLIENT: Final = Path(__file__).with_name("client.py")
-PACKAGE: Final = (
-    "enapter_async",
-    "enapter_async.fleet",
-    "enapter_async.emulator",
-    "enapter_async.cli",
-)
-"""What each server imports, with all public names and all commands."""
 PROGRAMS: Final = ("enapter-async", "python", "uvicorn")
 
 Variables = tuple[tuple[str, str], ...]
@@ -51,7 +44,7 @@ def _server(own: Variables, imports: tuple[str, ...]) -> Path:
         listener.listen(64)
         number = listener.fileno()
         server = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "tests.support.forks.server", str(number), *PACKAGE, *imports],
+            [sys.executable, "-m", "tests.support.forks.server", str(number), *imports],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             cwd=ROOT,
