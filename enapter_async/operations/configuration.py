@@ -6,7 +6,7 @@ is sent.
 Source: API page, "Device Configuration".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
@@ -30,14 +30,13 @@ def _hidden(values: Mapping[str, Any]) -> str:
     return f"{{{', '.join(f'{name}: …' for name in values)}}}"
 
 
+@attrs.frozen(kw_only=True)
 class _OnGroup(OnDevice[T]):
     """An operation on one group of a device's configuration."""
 
-    __slots__ = ()
-
     proof: ClassVar[Operation[Any] | None] = PROOF
 
-    group: str
+    group: str = attrs.field(converter=checks.group)
 
     def target(self) -> Target:
         """Return the group, as a part of the device."""
@@ -82,7 +81,6 @@ class GetConfiguration(_OnGroup[ConfigurationValues]):
         key="configuration", type=ConfigurationValues, max_bytes=MIB, concealed=True
     )
 
-    group: str = attrs.field(converter=checks.group)
     names: tuple[str, ...] = attrs.field(default=(), converter=checks.names)
 
     def request(self) -> RequestParts:
@@ -92,7 +90,32 @@ class GetConfiguration(_OnGroup[ConfigurationValues]):
 
 
 @attrs.frozen(kw_only=True)
-class UpdateConfiguration(_OnGroup[ConfigurationValues]):
+class _ChangesGroup(_OnGroup[ConfigurationValues]):
+    """An operation that sets the values of a group, whose new values it returns."""
+
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[ConfigurationValues]] = GetConfiguration.answer
+    plan_expand: ClassVar[tuple[str, ...]] = ("manifest",)
+
+    def reads(self) -> GetConfiguration:
+        """Return the operation that reads the group."""
+        return GetConfiguration(device_id=self.device_id, site_id=self.site_id, group=self.group)
+
+    def _restoring(
+        self, names: Iterable[str], before: ConfigurationValues
+    ) -> "UpdateConfiguration | None":
+        """Return the update that restores these values; None if there are none."""
+        old = {name: before[name] for name in names if before.get(name) is not None}
+        gone = tuple(name for name in names if name not in old)
+        if not old and not gone:
+            return None
+        return UpdateConfiguration(
+            device_id=self.device_id, site_id=self.site_id, group=self.group, set=old, reset=gone
+        )
+
+
+@attrs.frozen(kw_only=True)
+class UpdateConfiguration(_ChangesGroup):
     """Set parameters of a group, and reset others to their defaults.
 
     `secrets` are the sensitive parameters to set: "env:VARIABLE" or "file:PATH" says where to read
@@ -108,11 +131,7 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
     """
 
     kind: ClassVar[str] = "configuration.update"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[ConfigurationValues]] = GetConfiguration.answer
-    plan_expand: ClassVar[tuple[str, ...]] = ("manifest",)
 
-    group: str = attrs.field(converter=checks.group)
     set: dict[str, Any] = attrs.field(
         factory=dict, converter=checks.values_to_set, hash=False, repr=_hidden
     )
@@ -188,10 +207,6 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         ]
         return "; ".join(wrong)
 
-    def reads(self) -> GetConfiguration:
-        """Return the operation that reads the group."""
-        return GetConfiguration(device_id=self.device_id, site_id=self.site_id, group=self.group)
-
     def prepared(self, state: Device) -> "UpdateConfiguration":
         """Return the operation with the defaults of the parameters that it resets.
 
@@ -242,16 +257,11 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
 
     def undo(self, before: ConfigurationValues) -> "UpdateConfiguration | None":
         """Return the update that restores the old values, except those of sensitive parameters."""
-        names = (*self.set, *self.reset)
-        old = {name: before[name] for name in names if before.get(name) is not None}
-        gone = tuple(name for name in names if name not in old)
-        if not names:
-            return None
-        return attrs.evolve(self, set=old, secrets={}, reset=gone, defaults=None)
+        return self._restoring((*self.set, *self.reset), before)
 
 
 @attrs.frozen(kw_only=True)
-class ResetConfiguration(_OnGroup[ConfigurationValues]):
+class ResetConfiguration(_ChangesGroup):
     """Reset all parameters of a group to their defaults; those without one lose their value.
 
     `defaults` are the values of the group after the reset, with null for a missing default. A plan
@@ -265,11 +275,7 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
     """
 
     kind: ClassVar[str] = "configuration.reset"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[ConfigurationValues]] = GetConfiguration.answer
-    plan_expand: ClassVar[tuple[str, ...]] = ("manifest",)
 
-    group: str = attrs.field(converter=checks.group)
     defaults: dict[str, Any] | None = attrs.field(
         default=None, converter=checks.defaults, hash=False
     )
@@ -297,10 +303,6 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
             return ""
         return "the group does not have its default values"
 
-    def reads(self) -> GetConfiguration:
-        """Return the operation that reads the group."""
-        return GetConfiguration(device_id=self.device_id, site_id=self.site_id, group=self.group)
-
     def prepared(self, state: Device) -> "ResetConfiguration":
         """Return the operation with the defaults of the group."""
         declared = self._declared(state)
@@ -311,11 +313,4 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
 
     def undo(self, before: ConfigurationValues) -> Operation[ConfigurationValues] | None:
         """Return the update that restores the old values."""
-        names = self.changes()
-        old = {name: before[name] for name in names if before.get(name) is not None}
-        gone = tuple(name for name in names if name not in old)
-        if not names:
-            return None
-        return UpdateConfiguration(
-            device_id=self.device_id, site_id=self.site_id, group=self.group, set=old, reset=gone
-        )
+        return self._restoring(self.changes(), before)

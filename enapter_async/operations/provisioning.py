@@ -7,7 +7,7 @@ Source: API page, "Provisioning".
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, cast
 
 import attrs
 
@@ -26,8 +26,6 @@ from enapter_async.operation import (
 )
 from enapter_async.operations import arguments, device_arguments
 from enapter_async.operations.devices import GetDevice, ListDevices
-
-_ANSWER: Final[Answer[Provisioned]] = Answer(key=WHOLE, type=Provisioned, max_bytes=MIB)
 
 
 def _name(value: str) -> str:
@@ -51,8 +49,17 @@ class _Provision(Operation[Provisioned]):
 
     __slots__ = ()
 
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[Provisioned]] = Answer(key=WHOLE, type=Provisioned, max_bytes=MIB)
     proof: ClassVar[Operation[Any] | None] = ListDevices.proof
     result_name: ClassVar[str] = "provisioned"
+
+    def request(self) -> RequestParts:
+        """Return the HTTP request: its path is that of the kind, and its body has all fields."""
+        fields = attrs.fields_dict(type(cast("Any", self)))
+        values = {name: getattr(self, name) for name in fields}
+        body = {name: None if value is None else str(value) for name, value in values.items()}
+        return RequestParts(method="POST", path=tuple(self.kind.split(".")), body=body)
 
 
 class _WithSlug(_Provision):
@@ -158,19 +165,12 @@ class ProvisionStandalone(_WithSlug):
     """
 
     kind: ClassVar[str] = "provisioning.standalone"
-    repeat: ClassVar[Repeat] = Repeat.ONCE
     settles: ClassVar[Settles] = Settles.KEY
-    answer: ClassVar[Answer[Provisioned]] = _ANSWER
     type: ClassVar[str] = DeviceType.STANDALONE
 
     name: str = attrs.field(converter=_name)
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
     slug: str | None = attrs.field(default=None, converter=_slug)
-
-    def request(self) -> RequestParts:
-        """Return the HTTP request of this operation."""
-        body = {"name": self.name, "site_id": self.site_id, "slug": self.slug}
-        return RequestParts(method="POST", path=("provisioning", "standalone"), body=body)
 
     def _site(self) -> str | None:
         return self.site_id
@@ -186,25 +186,13 @@ class ProvisionLuaDevice(_WithSlug):
     """
 
     kind: ClassVar[str] = "provisioning.lua_device"
-    repeat: ClassVar[Repeat] = Repeat.ONCE
     settles: ClassVar[Settles] = Settles.KEY
-    answer: ClassVar[Answer[Provisioned]] = _ANSWER
     type: ClassVar[str] = DeviceType.LUA
 
     name: str = attrs.field(converter=_name)
     runtime_id: str = attrs.field(converter=_runtime_id)
     blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
     slug: str | None = attrs.field(default=None, converter=_slug)
-
-    def request(self) -> RequestParts:
-        """Return the HTTP request of this operation."""
-        body = {
-            "name": self.name,
-            "runtime_id": self.runtime_id,
-            "blueprint_id": self.blueprint_id,
-            "slug": self.slug,
-        }
-        return RequestParts(method="POST", path=("provisioning", "lua_device"), body=body)
 
     def holds(self, state: Device | None) -> bool:
         """Return whether a device is the one that this creates: also of the same blueprint."""
@@ -222,18 +210,11 @@ class ProvisionVucm(_WithHardwareId):
     """
 
     kind: ClassVar[str] = "provisioning.vucm"
-    repeat: ClassVar[Repeat] = Repeat.ONCE
     settles: ClassVar[Settles] = Settles.SEARCH
-    answer: ClassVar[Answer[Provisioned]] = _ANSWER
 
     name: str = attrs.field(converter=_name)
     hardware_id: str = attrs.field(converter=_hardware_id)
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
-
-    def request(self) -> RequestParts:
-        """Return the HTTP request of this operation."""
-        body = {"name": self.name, "hardware_id": self.hardware_id, "site_id": self.site_id}
-        return RequestParts(method="POST", path=("provisioning", "vucm"), body=body)
 
     def details(self) -> dict[str, Any]:
         """Return the new device's name."""
@@ -252,7 +233,6 @@ class ProvisionUcm(_WithHardwareId):
     """
 
     kind: ClassVar[str] = "provisioning.ucm"
-    repeat: ClassVar[Repeat] = Repeat.ONCE
     settles: ClassVar[Settles] = Settles.SEARCH
     answer: ClassVar[Answer[Provisioned]] = Answer(
         key=WHOLE, type=Provisioned, max_bytes=MIB, secret=True
@@ -262,16 +242,6 @@ class ProvisionUcm(_WithHardwareId):
     hardware_id: str = attrs.field(converter=_hardware_id)
     protocol: MQTTProtocol = attrs.field(converter=device_arguments.protocol)
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
-
-    def request(self) -> RequestParts:
-        """Return the HTTP request of this operation."""
-        body = {
-            "name": self.name,
-            "hardware_id": self.hardware_id,
-            "protocol": str(self.protocol),
-            "site_id": self.site_id,
-        }
-        return RequestParts(method="POST", path=("provisioning", "ucm"), body=body)
 
     def kept(self, result: Provisioned) -> dict[str, Any]:
         """Return the configuration and the id of the new device, for a credentials file."""

@@ -60,12 +60,13 @@ class GetRuleEngine(AtSite[RuleEngine]):
 class _SetEngine(AtSite[RuleEngine]):
     """Sets the state of the engine, so it is safe to repeat."""
 
-    verb: ClassVar[str]
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[RuleEngine]] = _ENGINE
     wanted: ClassVar[RuleEngineState]
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
-        return RequestParts(method="POST", path=self.path(self.verb))
+        return RequestParts(method="POST", path=self.path(self.kind.partition(".")[2]))
 
     def changes(self) -> dict[str, Any]:
         """Return the state of the engine that is set."""
@@ -91,9 +92,6 @@ class SuspendRuleEngine(_SetEngine):
     """
 
     kind: ClassVar[str] = "rule_engine.suspend"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[RuleEngine]] = _ENGINE
-    verb: ClassVar[str] = "suspend"
     wanted: ClassVar[RuleEngineState] = RuleEngineState.SUSPENDED
 
 
@@ -105,9 +103,6 @@ class ResumeRuleEngine(_SetEngine):
     """
 
     kind: ClassVar[str] = "rule_engine.resume"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[RuleEngine]] = _ENGINE
-    verb: ClassVar[str] = "resume"
     wanted: ClassVar[RuleEngineState] = RuleEngineState.ACTIVE
 
 

@@ -238,12 +238,13 @@ class UpdateRuleScript(_OnRule[Rule]):
 class _SwitchRule(_OnRule[Rule]):
     """Sets whether a rule is disabled, so it is safe to repeat."""
 
-    verb: ClassVar[str]
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[Rule]] = _RULE
     wanted: ClassVar[bool]
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
-        return RequestParts(method="POST", path=self.rule_path(self.verb))
+        return RequestParts(method="POST", path=self.rule_path(self.kind.partition(".")[2]))
 
     def changes(self) -> dict[str, Any]:
         """Return whether the rule is disabled afterwards."""
@@ -267,9 +268,6 @@ class EnableRule(_SwitchRule):
     """
 
     kind: ClassVar[str] = "rule.enable"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[Rule]] = _RULE
-    verb: ClassVar[str] = "enable"
     wanted: ClassVar[bool] = False
 
 
@@ -281,9 +279,6 @@ class DisableRule(_SwitchRule):
     """
 
     kind: ClassVar[str] = "rule.disable"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[Rule]] = _RULE
-    verb: ClassVar[str] = "disable"
     wanted: ClassVar[bool] = True
 
 
