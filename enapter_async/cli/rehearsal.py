@@ -18,14 +18,7 @@ from enapter_async.cli.options import typed
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.runner import run_job
 from enapter_async.client import Client
-from enapter_async.emulator.faults import (
-    Drop,
-    FaultProfile,
-    Faults,
-    Latency,
-    ServerFailure,
-    Truncate,
-)
+from enapter_async.emulator.faults import ROUGH, FaultProfile, Faults, TooManyRequests
 from enapter_async.emulator.log import cause_of
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
@@ -40,17 +33,7 @@ from enapter_async.logs import asked_for
 from enapter_async.operation import Operation, Repeat, described
 from enapter_async.payload import Payload
 
-KINDS: Final = (
-    Latency(seconds=0.02),
-    ServerFailure(status=502),
-    ServerFailure(status=502, after_effect=True),
-    ServerFailure(status=503),
-    ServerFailure(status=504, after_effect=True),
-    Drop(),
-    Drop(after_effect=True),
-    Drop(after_effect=True, reset=True),
-    Truncate(),
-)
+KINDS: Final = tuple(each for each in ROUGH if not isinstance(each, TooManyRequests))
 """The faults that requests may meet. No 429: rate limits depend on the rate, not on chance."""
 
 # Short delays, because the emulator is local.

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Collection, Coroutine
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -103,9 +103,8 @@ class DatabaseJobs:
     async def start(
         self,
         operations: Collection[Any],
+        facts: Mapping[str, str],
         *,
-        source: str,
-        started_by: str,
         rollout: Rollout | None,
         settings: JobSettings,
     ) -> Job:
@@ -121,7 +120,7 @@ class DatabaseJobs:
             given,
             f"{self._address.database}#{self._new_name()}",
             base_url=str(self._client.base_url),
-            facts={"source": source, "started_by": started_by},
+            facts=facts,
             options=RunOptions(rollout=rollout, **told),
         )
         return await self.get(submitted.name)

@@ -39,6 +39,7 @@ from enapter_async.integrations.progress import (
     Phase,
     Unknown,
     Wave,
+    about,
     next_steps,
 )
 
@@ -116,7 +117,7 @@ class DatabaseReader:
         job = Job(
             id=status.name,
             phase=phase,
-            source=status.facts.get("source", ""),
+            **about(status.facts),
             created_at=created_at(status.facts),
             counts=counts,
             total=status.total,
@@ -125,7 +126,6 @@ class DatabaseReader:
             waiting=_waiting(status, rows, self._place) if phase.active else "",
             stopped=without_reason(status.stopped or ""),
             next_steps=() if phase.active else tuple(steps),
-            started_by=status.facts.get("started_by", ""),
             workers=status.workers,
             credentials=_files(status.credentials),
         )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -89,9 +89,8 @@ class FolderJobs:
     async def start(
         self,
         operations: Collection[Any],
+        facts: Mapping[str, str],
         *,
-        source: str,
-        started_by: str,
         rollout: Rollout | None,
         settings: JobSettings,
     ) -> Job:
@@ -99,23 +98,13 @@ class FolderJobs:
         items = tuple(operations)
         folder = RunFolder.create(self._folder, now=self._client.clock.wall())
         file = JobFile(settings=settings)
-        live = Session(
-            self._client,
-            folder,
-            file,
-            self._reader(folder),
-            source=source,
-            started_by=started_by,
-            total=len(items),
-            new=True,
-        )
+        reader, total = self._reader(folder), len(items)
+        live = Session(self._client, folder, file, reader, facts=facts, total=total, new=True)
         live.run = Run(
             self._client,
             items,
             live.options(),
-            journal=JournalOptions(
-                path=folder.journal, facts={"source": source, "started_by": started_by}
-            ),
+            journal=JournalOptions(path=folder.journal, facts=facts),
             credentials=folder.credentials if generates(items) else None,
             rollout=rollout,
         )
@@ -133,15 +122,8 @@ class FolderJobs:
         file = attrs.evolve(
             seen.file, wanted="running", why="", stopped_by="", waves=(), summary=None
         )
-        live = Session(
-            self._client,
-            folder,
-            file,
-            self._reader(folder),
-            source=seen.facts.get("source", ""),
-            started_by=seen.facts.get("started_by", ""),
-            total=sum(seen.summary.counts.values()),
-        )
+        reader, total = self._reader(folder), sum(seen.summary.counts.values())
+        live = Session(self._client, folder, file, reader, facts=seen.facts, total=total)
         journal = JournalOptions(path=folder.journal, **options)
         live.run = Run(self._client, None, live.options(), journal=journal)
         await self._begin(live)

@@ -27,7 +27,7 @@ from enapter_async.integrations.job_reader import (
     begun_at,
     trouble,
 )
-from enapter_async.integrations.progress import Job, Phase, Progress, Rate, next_steps
+from enapter_async.integrations.progress import Job, Phase, Progress, Rate, about, next_steps
 from enapter_async.logs import BACKEND
 
 STOPPED_BY_REQUEST: Final = "it was stopped"
@@ -49,8 +49,7 @@ class Session:
         file: JobFile,
         reader: JobReader,
         *,
-        source: str,
-        started_by: str,
+        facts: Mapping[str, str],
         total: int,
         new: bool = False,
     ) -> None:
@@ -63,8 +62,7 @@ class Session:
         self.over = False
         self._file = file
         self._reader = reader
-        self._source = source
-        self._started_by = started_by
+        self._facts = facts
         self._total = total
         self._clock = client.clock
         self._new = new
@@ -134,7 +132,7 @@ class Session:
         return Job(
             id=self.folder.id,
             phase=Phase.STOPPING if self._stopping or self._leaving else Phase.RUNNING,
-            source=self._source,
+            **about(self._facts),
             created_at=self._created_at,
             counts=dict(self.run.report.counts),
             total=self._total,
@@ -142,7 +140,6 @@ class Session:
             waves=self._progress.waves(),
             waiting=self._progress.waiting(now),
             stopped=self._progress.stopped or self._file.why,
-            started_by=self._started_by,
             credentials=credentials_in(self.folder),
         )
 
@@ -243,7 +240,7 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
     return Job(
         id=folder.id,
         phase=phase,
-        source=seen.facts.get("source", ""),
+        **about(seen.facts),
         created_at=seen.created_at,
         counts=counts,
         total=total,
@@ -251,7 +248,6 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         next_steps=() if seen.held_by_runner else tuple(steps),
         # The waves of an earlier session do not describe the session that runs elsewhere.
         waves=() if seen.held_by_runner else seen.file.waves,
-        started_by=seen.facts.get("started_by", ""),
         credentials=credentials_in(folder),
     )
 

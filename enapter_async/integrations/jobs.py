@@ -152,8 +152,7 @@ class Jobs:
             operations.check_server(self._client)
         return await self._jobs.start(
             operations,
-            source=storable(source),
-            started_by=storable(started_by),
+            {"source": storable(source), "started_by": storable(started_by)},
             rollout=rollout,
             settings=settings,
         )

@@ -53,6 +53,11 @@ class Unknown(NamedTuple):
     searchable: int = 0
 
 
+def about(facts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the facts of a job's journal say of its origin, as fields of `Job`."""
+    return {name: facts.get(name, "") for name in ("source", "started_by")}
+
+
 def next_steps(
     counts: Mapping[State, int], unknown: Unknown, *, wave_refused: bool
 ) -> Iterator[str]:
