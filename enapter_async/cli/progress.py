@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -55,21 +55,22 @@ class Watch:
             self.failed[f"{what}: {attempt.certainty.value}"] += 1
 
 
-class Tracker(Protocol):
+class Tracker:
     """Shows the progress of a run."""
 
     def __enter__(self) -> Self:
-        """Start the display."""
-        ...
+        return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        """Show the final state and stop the display."""
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def advance(self, outcome: Outcome[Any]) -> None:
         """Count an outcome."""
+        raise NotImplementedError
 
     def tell(self, event: RunEvent) -> None:
         """Show an event of the run."""
+        raise NotImplementedError
 
 
 def tracker(total: int, watch: Watch) -> Tracker:
@@ -81,7 +82,7 @@ def tracker(total: int, watch: Watch) -> Tracker:
     return Bar(total, watch) if bar else _Lines(total, watch)
 
 
-class Bar:
+class Bar(Tracker):
     """A bar that is redrawn, with the counts; on a narrow terminal, the counts alone."""
 
     def __init__(self, total: int, watch: Watch) -> None:
@@ -182,7 +183,7 @@ class _LiveColumn(TextColumn):
         return self._text()
 
 
-class _Lines:
+class _Lines(Tracker):
     def __init__(self, total: int, watch: Watch) -> None:
         self._limited = False
         self._reads = False
@@ -190,12 +191,6 @@ class _Lines:
         self._watch = watch
         self._counts: Counter[State] = Counter()
         self._estimate = Estimate(time.monotonic)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        pass
 
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1

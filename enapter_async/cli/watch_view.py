@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import attrs
 import click
@@ -36,15 +36,18 @@ _STATES_OF_DEVICES: Final = {"online": "green", "offline": "red"}
 _SEVERITIES: Final = {"ERROR": "red", "WARNING": "yellow"}
 
 
-class View(Protocol):
+class View:
     """Shows one look after the other."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exc_info: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
         """Show a look, and what was read of devices; `unread` says why none can be read."""
+        raise NotImplementedError
 
 
 def view_of(*, as_json: bool) -> View:
@@ -54,13 +57,7 @@ def view_of(*, as_json: bool) -> View:
     return _Drawn() if fancy(sys.stdout) and not is_quiet() else _Lines()
 
 
-class _Objects:
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        pass
-
+class _Objects(View):
     def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
         click.echo(json_line(_row(look, devices, unread)))
 
@@ -80,17 +77,10 @@ def _row(look: Look, devices: DevicesLook | None, unread: str) -> dict[str, Any]
     }
 
 
-class _Lines:
+class _Lines(View):
     def __init__(self) -> None:
         self._told: set[tuple[int, str]] = set()
-        self._unread = ""
         self._problem = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        pass
 
     def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
         """Write one line, and one for each operation newly found not done."""
@@ -113,7 +103,7 @@ class _Lines:
             click.echo(line)
 
 
-class _Drawn:
+class _Drawn(View):
     def __init__(self) -> None:
         self._console = output_console()
         self._live = Live(console=self._console, auto_refresh=False)
@@ -122,7 +112,7 @@ class _Drawn:
         self._live.start()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
