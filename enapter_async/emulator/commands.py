@@ -7,7 +7,7 @@ so nothing runs in the background.
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
 
 import attrs
@@ -235,7 +235,7 @@ class Commands(Noun):
             raise invalid_parameter("state.in", f"It may name {', '.join(STATES)}.")
         names = request.names("name.in")
         devices = request.names("device_id.in") if device is None else (device.id,)
-        since, until = (_time(request, name) for name in ("created_at.gte", "created_at.lt"))
+        since, until = map(request.time, ("created_at.gte", "created_at.lt"))
         found = [
             each
             for each in self._executions.values()
@@ -293,14 +293,3 @@ def _check(arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
 
 def _wrong(name: str, message: str) -> Refusal:
     return Refusal(422, "invalid_argument", message, {"parameter": f"arguments.{name}"})
-
-
-def _time(request: Request, name: str) -> datetime | None:
-    given = request.parameter(name)
-    if not given:
-        return None
-    try:
-        found = datetime.fromisoformat(given)
-    except ValueError:
-        raise invalid_parameter(name, "It must be an RFC 3339 time.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

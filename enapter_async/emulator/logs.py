@@ -75,7 +75,7 @@ class Logs(Noun):
             raise no_endpoint()
         device = self.world.get(call.device, site_id=call.site_id)
         check(dict(request.query))
-        since, until = (_time(request, f"received_at_{end}") for end in ("from", "to"))
+        since, until = (request.time(f"received_at_{end}") for end in ("from", "to"))
         found = [
             each
             for each in self._kept.get(device.id, ())
@@ -94,11 +94,3 @@ def check(query: Mapping[str, str]) -> None:
     for name, known in (("severity", SEVERITIES), ("show", SHOWS), ("order", _ORDERS)):
         if query.get(name) and query[name] not in known:
             raise invalid_parameter(name, f"It may be {', '.join(known)}.")
-
-
-def _time(request: Request, name: str) -> datetime | None:
-    given = request.parameter(name)
-    try:
-        return datetime.fromisoformat(given) if given else None
-    except ValueError:
-        raise invalid_parameter(name, "It must be an RFC 3339 time.") from None

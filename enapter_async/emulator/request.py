@@ -5,6 +5,7 @@ To add a noun, write one file with a subclass of `Noun`, and list it in `routes.
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -93,6 +94,15 @@ class Request:
         if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
             raise invalid_parameter(name, f"It must be a whole number of at least {least}.")
         return int(text)
+
+    def time(self, name: str) -> datetime | None:
+        """Return a time of the query, or None; without an offset, it is UTC."""
+        text = self.parameter(name)
+        try:
+            found = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            raise invalid_parameter(name, "It must be an RFC 3339 time.") from None
+        return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
 
     def page(self) -> slice:
         """Return the slice of a list that `offset` and `limit` select."""
