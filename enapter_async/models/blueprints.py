@@ -17,8 +17,6 @@ class BlueprintView(OpenEnum):
     Source: API page "Blueprints".
     """
 
-    __slots__ = ()
-
     ORIGINAL: ClassVar[Self]
     COMPILED: ClassVar[Self]
 

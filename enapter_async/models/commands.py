@@ -14,8 +14,6 @@ from enapter_async.models.enumerations import OpenEnum
 class ExecutionState(OpenEnum):
     """The state of an execution; an open enumeration (see `OpenEnum`)."""
 
-    __slots__ = ()
-
     NEW: ClassVar[Self]
     """Accepted by the API; the device has not answered yet."""
     IN_PROGRESS: ClassVar[Self]
@@ -40,8 +38,6 @@ _FINAL: Final = (
 class CommandResponseState(OpenEnum):
     """The state that a device reports in a response; an open enumeration."""
 
-    __slots__ = ()
-
     STARTED: ClassVar[Self]
     IN_PROGRESS: ClassVar[Self]
     SUCCEEDED: ClassVar[Self]
@@ -50,8 +46,6 @@ class CommandResponseState(OpenEnum):
 
 class ExecutionsOrder(OpenEnum):
     """The order of listed executions, by the time of their creation."""
-
-    __slots__ = ()
 
     CREATED_AT_ASC: ClassVar[Self]
     """Oldest first."""

@@ -13,8 +13,6 @@ from enapter_async.models.enumerations import OpenEnum
 class MQTTProtocol(OpenEnum):
     """How a device connects to the broker; unknown values are allowed only in answers."""
 
-    __slots__ = ()
-
     MQTT: ClassVar[Self]
     """Without encryption; the credentials are a user name and a password."""
     MQTTS: ClassVar[Self]
@@ -23,8 +21,6 @@ class MQTTProtocol(OpenEnum):
 
 class TimeSyncProtocol(OpenEnum):
     """How a device gets the time; an open enumeration."""
-
-    __slots__ = ()
 
     NTP: ClassVar[Self]
     HTTP: ClassVar[Self]

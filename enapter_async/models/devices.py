@@ -14,8 +14,6 @@ from enapter_async.models.enumerations import OpenEnum
 class DeviceType(OpenEnum):
     """The kind of a device; an open enumeration (see `OpenEnum`)."""
 
-    __slots__ = ()
-
     STANDALONE: ClassVar[Self]
     """Works on its own, without a gateway or other Enapter hardware."""
     GATEWAY: ClassVar[Self]
@@ -43,8 +41,6 @@ class DeviceType(OpenEnum):
 class AccessRole(OpenEnum):
     """The caller's permissions on a device, from least to most; an open enumeration."""
 
-    __slots__ = ()
-
     READONLY: ClassVar[Self]
     USER: ClassVar[Self]
     OWNER: ClassVar[Self]
@@ -57,8 +53,6 @@ class AccessRole(OpenEnum):
 
 class CommunicationType(OpenEnum):
     """How a device communicates with the Enapter EMS; an open enumeration."""
-
-    __slots__ = ()
 
     MQTT_V1_PLAINTEXT: ClassVar[Self]
     """MQTT without encryption."""
@@ -76,8 +70,6 @@ class CommunicationType(OpenEnum):
 
 class ConnectivityStatus(OpenEnum):
     """Whether a device is reachable; an open enumeration."""
-
-    __slots__ = ()
 
     UNKNOWN: ClassVar[Self]
     ONLINE: ClassVar[Self]

@@ -3,7 +3,14 @@
 from typing import Any, ClassVar, Self
 
 
-class OpenEnum(str):
+class _Slotted(type):
+    """Makes the members of every enumeration have no `__dict__`."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> "_Slotted":
+        return super().__new__(cls, name, bases, {"__slots__": (), **body})
+
+
+class OpenEnum(str, metaclass=_Slotted):
     """A string from a list of known values, which the API may extend at any time.
 
     A known value is recognized in any case and is always the same object, so

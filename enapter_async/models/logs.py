@@ -14,8 +14,6 @@ from enapter_async.models.enumerations import OpenEnum
 class LogSeverity(OpenEnum):
     """How serious a log is; an open enumeration (see `OpenEnum`)."""
 
-    __slots__ = ()
-
     DEBUG: ClassVar[Self]
     INFO: ClassVar[Self]
     WARNING: ClassVar[Self]
@@ -25,8 +23,6 @@ class LogSeverity(OpenEnum):
 class LogsOrder(OpenEnum):
     """The order of listed logs, by the time at which the API received them."""
 
-    __slots__ = ()
-
     RECEIVED_AT_ASC: ClassVar[Self]
     """Oldest first."""
     RECEIVED_AT_DESC: ClassVar[Self]
@@ -35,8 +31,6 @@ class LogsOrder(OpenEnum):
 
 class LogsShow(OpenEnum):
     """Which logs are wanted; for each log, the device decides whether the API keeps it."""
-
-    __slots__ = ()
 
     ALL: ClassVar[Self]
     PERSISTED_ONLY: ClassVar[Self]

@@ -14,8 +14,6 @@ from enapter_async.models.enumerations import OpenEnum
 class RuleEngineState(OpenEnum):
     """Whether a rule engine runs its rules; an open enumeration (see `OpenEnum`)."""
 
-    __slots__ = ()
-
     ACTIVE: ClassVar[Self]
     SUSPENDED: ClassVar[Self]
 
@@ -23,16 +21,12 @@ class RuleEngineState(OpenEnum):
 class RuleState(OpenEnum):
     """Whether a rule is running; an open enumeration."""
 
-    __slots__ = ()
-
     STARTED: ClassVar[Self]
     STOPPED: ClassVar[Self]
 
 
 class RuleRuntimeVersion(OpenEnum):
     """The runtime that a script is written for; an open enumeration."""
-
-    __slots__ = ()
 
     V1: ClassVar[Self]
     V3: ClassVar[Self]

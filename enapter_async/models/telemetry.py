@@ -21,8 +21,6 @@ class Aggregation(OpenEnum):
     Source: API page "Telemetry".
     """
 
-    __slots__ = ()
-
     AUTO: ClassVar[Self]
     AVG: ClassVar[Self]
     LAST: ClassVar[Self]
@@ -37,8 +35,6 @@ class GapFillingMethod(OpenEnum):
     Source: API page "Telemetry".
     """
 
-    __slots__ = ()
-
     NONE: ClassVar[Self]
     LOCF: ClassVar[Self]
 
@@ -48,8 +44,6 @@ class DataType(OpenEnum):
 
     Source: API page "Telemetry".
     """
-
-    __slots__ = ()
 
     FLOAT: ClassVar[Self]
     INTEGER: ClassVar[Self]
