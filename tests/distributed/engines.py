@@ -34,9 +34,9 @@ async def prepared(name: str, address: str, folder: Path) -> AsyncIterator[None]
 
 
 @contextlib.asynccontextmanager
-async def temporal_server(folder: Path) -> AsyncIterator[str]:
-    """Run the development server of Temporal; return its host and port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
+async def temporal_server(folder: Path, port: int = 0) -> AsyncIterator[str]:
+    """Run the development server of Temporal, on any port if it is 0; return its host and port."""
+    with socket.create_server(("127.0.0.1", port)) as free:
         target = f"127.0.0.1:{free.getsockname()[1]}"
     program = Path(sys.executable).parent / "temporal"
     process = await asyncio.create_subprocess_exec(

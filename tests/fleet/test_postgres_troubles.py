@@ -181,31 +181,6 @@ async def test_another_process_may_ask_the_session_to_stop(
     assert (await fleet.resume(client, options)).counts[State.APPLIED] == DEVICES
 
 
-async def test_a_run_outlives_a_failover_and_the_journal_remembers_it(
-    emulator: Emulator, client: Client, database: str, postgres_server: PostgresServer
-) -> None:
-    name = database.rpartition("/")[2]
-    emulator.faults.add(SLOW, times=None)
-    with postgres_server.replica() as replica:
-        hosts = f"{database},{replica.address(name)}".replace(f"/{name},postgresql://fleet@", ",")
-        journal = f"{hosts}?target_session_attrs=read-write#run"
-        options, seen = JournalOptions(path=journal, commit_timeout=30.0), 0
-        async with fleet.Run(client, renames(emulator), journal=options, concurrency=4) as run:
-            async for _ in run:
-                seen += 1
-                if seen == 5:
-                    postgres_server.crash()
-                    await asyncio.to_thread(replica.promote)
-        assert run.report.stopped is None
-        assert run.report.counts[State.APPLIED] == DEVICES
-        with closing(connect(Address.parse(journal))) as connection:
-            row = connection.execute("SELECT failed_over, timeline FROM enapter_fleet.run")
-            assert row.fetchone() == (True, "00000002")
-        report = await fleet.resume(client, journal)
-        assert report.counts[State.APPLIED] == DEVICES
-    await asyncio.to_thread(postgres_server.start)
-
-
 async def test_what_a_failover_may_have_lost_is_unknown_and_not_done_twice(
     emulator: Emulator, client: Client, database: str, tmp_path: Path
 ) -> None:

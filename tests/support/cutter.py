@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 
@@ -16,6 +16,9 @@ class Cutter:
         self._tasks: set[asyncio.Task[None]] = set()
         self.cut_at: Literal["request", "answer"] | None = None
         self.cuts = 0
+        self._healed = asyncio.Event()
+        self.is_lost = False
+        """Whether everything that is sent vanishes, while all connections stay open."""
         self.address = ""
 
     async def __aenter__(self) -> Self:
@@ -38,6 +41,12 @@ class Cutter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def heal(self) -> None:
+        """Forward new connections again; those over which something was lost are closed."""
+        self.is_lost = False
+        self._healed.set()
+        self._healed = asyncio.Event()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
@@ -46,9 +55,10 @@ class Cutter:
         far_reader, far_writer = await asyncio.open_connection(
             self._parts.hostname, self._parts.port
         )
-        ways = [
+        ways: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._forward(reader, far_writer, "request")),
             asyncio.create_task(self._forward(far_reader, writer, "answer")),
+            asyncio.create_task(self._healed.wait()),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -68,5 +78,7 @@ class Cutter:
                     self.cut_at = None
                     self.cuts += 1
                     return
+                if self.is_lost:
+                    continue
                 writer.write(data)
                 await writer.drain()

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from enapter_async.client import Client
-from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError, check_number
+from enapter_async.fleet.distributed.clients import ClientFor, Clients
 from enapter_async.fleet.distributed.engine import AHEAD, Engine
 from enapter_async.fleet.distributed.job_statements import Control, JobRecord
 from enapter_async.fleet.distributed.keeper import Keeper
@@ -20,13 +19,8 @@ from enapter_async.fleet.distributed.partition_run import LOGGER, Ending, Partit
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.postgres.jobs import partition_run
-from enapter_async.limits.limiter import AdaptiveLimiter
-from enapter_async.limits.pacing import Pacing
 
 logger = logging.getLogger(LOGGER)
-
-ClientFor = Callable[..., Client] | Client
-"""Makes a worker's client from keywords, such as `Client.from_env`; or a client that is open."""
 
 POLL_S: Final = 0.25
 """How often an idle worker looks for a partition."""
@@ -40,6 +34,8 @@ LONGEST_SUBMIT_AGAIN_S: Final = 30.0
 REST_S: Final = 5.0
 """How long a worker leaves a job to others after an error that may affect only this worker."""
 LONGEST_REST_S: Final = 300.0
+CLOCK_S: Final = 2.0
+"""A larger difference between the clocks is reported."""
 GIVE_UP_S: Final = 60.0
 """How long a worker that is to finish waits for an unreachable database."""
 
@@ -96,13 +92,11 @@ class Worker:
                 raise ConfigurationError("max_rate belongs to the limiter of the open client")
         if not lease > 0:
             raise ConfigurationError(f"lease is {lease!r}; use seconds above 0")
-        self._client_for = client_for
         self._place = place_of(address)
+        self._clients = Clients(client_for, self._place, max_rate)
         self._queues = None if queues is None else tuple(queues)
         self._slots = slots
         self._credentials = None if credentials is None else Path(credentials).absolute()
-        self._max_rate = max_rate
-        self._limiters: dict[str, AdaptiveLimiter] = {}
         self._lease = lease
         self._grace = grace
         self.name = name or process_name()
@@ -112,15 +106,13 @@ class Worker:
         """When each partition that waits is queued again, and how long after that, by job."""
         self._control: Control | None = None
         self._keeper = Keeper(self._place)
-        self._clients: dict[str, Client] = {}
-        self._opening = asyncio.Lock()
-        self._exits = AsyncExitStack()
         self._runs: dict[asyncio.Task[Ending], PartitionRun] = {}
         self._rests: dict[str, tuple[float, int]] = {}
         self._closing = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
         self._finishing = False
         self._alive_until = 0.0
+        self._told_apart = False
         self._failures = 0
         self._failing_since = 0.0
         self._refused: dict[str, str] = {}
@@ -141,7 +133,7 @@ class Worker:
             if self._working is not None:
                 await self._drain(self._working)
         finally:
-            await self._exits.aclose()
+            await self._clients.close()
             await self._keeper.keep_only(())
             if self._control is not None:
                 with contextlib.suppress(EnapterError):  # otherwise its lease expires
@@ -216,7 +208,7 @@ class Worker:
         await self._keeper.keep_only(self._refused)
         for job in jobs:
             if not self._is_resting(job.name) and await self._is_admitted(control, job):
-                kept = await self._keeper.keep(control, job.name, self._clients[_kind(job)])
+                kept = await self._keeper.keep(control, job.name, self._clients[job])
                 self._refused[job.name] = ""
                 if self._engine is None:
                     await self._take(control, job)
@@ -285,7 +277,7 @@ class Worker:
             control,
             job,
             claim,
-            self._clients[_kind(job)],
+            self._clients[job],
             journal=self._place.partition(claim.job, claim.no),
             remote=self._place.remote,
             credentials=self._credentials_of(job, claim),
@@ -325,13 +317,11 @@ class Worker:
 
     async def _is_admitted(self, control: Control, job: JobRecord) -> bool:
         """Open the client for a job; return whether it may work on it."""
-        if isinstance(self._client_for, Client) and job.facts["max_rate"] is not None:
+        if not self._clients.can_keep(job.facts["max_rate"]):
             self._refuse(job, "it has a max_rate, and this worker's client has its own limiter")
             return False
-        async with self._opening:
-            client = self._clients.get(_kind(job))
-            if client is None:
-                client = self._clients[_kind(job)] = await self._opened(job)
+        client = await self._clients.open(job)
+        self._compare_clocks(job.position.now - client.clock.wall())
         facts = job.facts["run"]
         if str(client.base_url) != facts["base_url"]:
             self._refuse(job, f"its server is {facts['base_url']}, not {client.base_url}")
@@ -346,33 +336,19 @@ class Worker:
             return False
         return True
 
+    def _compare_clocks(self, apart: float) -> None:
+        if abs(apart) > CLOCK_S and self._place.remote and not self._told_apart:
+            self._told_apart = True
+            logger.warning(
+                "worker %s: the database's clock is %+.1f s from this machine's, whose times the "
+                "report shows; leases and limits use the database's",
+                self.name, apart,
+            )  # fmt: skip
+
     def _refuse(self, job: JobRecord, why: str) -> None:
         logger.warning("worker %s leaves job %s alone: %s", self.name, job.name, why)
         self._refused[job.name] = why
         self._rests[job.name] = self._next_rest(job.name)
-
-    async def _opened(self, job: JobRecord) -> Client:
-        base_url, max_rate = job.facts["run"]["base_url"], job.facts["max_rate"]
-        if isinstance(self._client_for, Client):
-            return self._client_for
-        own = self._own_limiter(base_url)
-        if max_rate is None:
-            given = {} if own is None else {"limiter": own}
-            return await self._exits.enter_async_context(self._client_for(**given))
-        limiter = self._place.limiter(base_url, max_rate, own)
-        await self._exits.enter_async_context(limiter)
-        return await self._exits.enter_async_context(self._client_for(limiter=limiter))
-
-    def _own_limiter(self, base_url: str) -> AdaptiveLimiter | None:
-        """Return the limiter of this worker's own rate, which its jobs on one server share."""
-        if self._max_rate is None:
-            return None
-        found = self._limiters.get(base_url)
-        if found is None:
-            found = AdaptiveLimiter(Pacing(max_rate=self._max_rate), Clock())
-            self._limiters[base_url] = found
-            self._exits.push_async_callback(found.close)
-        return found
 
     async def _rest(self) -> None:
         """Wait until some time has passed, a partition has ended, or the worker is closing."""
@@ -385,8 +361,3 @@ class Worker:
             )
         finally:
             closing.cancel()
-
-
-def _kind(job: JobRecord) -> str:
-    """Return the settings that jobs must share to use one client."""
-    return f"{job.facts['max_rate']} {job.facts['run']['base_url']}"
