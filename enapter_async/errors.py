@@ -43,6 +43,7 @@ from typing import Any
 import attrs
 
 from enapter_async.concealment import RawAnswer
+from enapter_async.text import plain
 
 
 class Certainty(enum.Enum):
@@ -387,3 +388,11 @@ def api_error_type(status: int) -> type[APIError]:
     if 300 <= status < 400:
         return RedirectError
     return ServerError if 500 <= status < 600 else APIError
+
+
+def reason_of(error: EnapterError) -> str:
+    """Return the message of an error as one safe line, with the API's error codes."""
+    codes = [detail.code for detail in getattr(error, "errors", ()) if detail.code]
+    text = plain(error)
+    missing = [plain(code) for code in codes if code not in text]
+    return f"{text} ({', '.join(missing)})" if missing else text

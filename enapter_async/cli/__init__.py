@@ -7,7 +7,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 _EXTRA: Final = frozenset({"click", "rich"})
-_DEFERRED: Final = frozenset({"candidates", "connecting"})
+_DEFERRED: Final = frozenset(
+    {"candidates", "connecting", "device_view", "following", "objects", "summary", "writing"}
+)
 """Modules that are imported when a command runs, and not when its options and help are read."""
 
 

@@ -1,20 +1,23 @@
 """`enapter-async blueprints`: reads, checks, uploads and downloads blueprints."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from enapter_async.cli import connecting
+from enapter_async.cli import connecting, objects
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.objects import run_reading, show_object
 from enapter_async.cli.options import Settings, SharedGroup, tell
 from enapter_async.cli.prompts import output_option
 from enapter_async.cli.rows import json_line
-from enapter_async.client import Client
 from enapter_async.models.blueprints import BlueprintView
 from enapter_async.text import plain
+
+if TYPE_CHECKING:
+    from enapter_async.client import Client
 
 _VIEWS = [str(view).lower() for view in BlueprintView.known()]
 _to_file = output_option(metavar="FILE", required=True, help="The new file for the ZIP archive.")
@@ -33,7 +36,7 @@ def command() -> None:
 @click.argument("blueprint")
 def get_blueprint(settings: Settings, blueprint: str) -> None:
     """Read one blueprint, by id."""
-    show_object(settings, lambda client: client.blueprints.get(blueprint))
+    objects.show_object(settings, lambda client: client.blueprints.get(blueprint))
 
 
 @command.command("get-by-name")
@@ -42,7 +45,7 @@ def get_blueprint(settings: Settings, blueprint: str) -> None:
 @click.option("--tag", default="latest", show_default=True, help="The tag.")
 def get_by_name(settings: Settings, name: str, namespace: str, tag: str) -> None:
     """Read one blueprint, by its full name."""
-    show_object(
+    objects.show_object(
         settings, lambda client: client.blueprints.get_by_name(name, namespace=namespace, tag=tag)
     )
 
@@ -61,14 +64,14 @@ def validate(settings: Settings, source: str) -> None:
             click.echo("\n".join(map(plain, errors)) or "valid")
         return Exit.FAILED if errors else None
 
-    run_reading(work)
+    objects.run_reading(work)
 
 
 @command.command("upload")
 @click.argument("source")
 def upload(settings: Settings, source: str) -> None:
     """Store a blueprint under a new id, and write it."""
-    show_object(settings, lambda client: client.blueprints.upload(source))
+    objects.show_object(settings, lambda client: client.blueprints.upload(source))
 
 
 @command.command("download")
@@ -106,4 +109,4 @@ def _download(settings: Settings, output: str, reading: Callable[[Client], Await
         else:
             tell(f"{plain(output)}: {size} bytes")
 
-    run_reading(work)
+    objects.run_reading(work)

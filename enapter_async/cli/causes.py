@@ -9,8 +9,9 @@ import attrs
 from rich.console import Console
 from rich.text import Text
 
+from enapter_async.errors import reason_of
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.outcomes import Report, State, reason_of
+from enapter_async.fleet.outcomes import Report, State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.summary import EXAMPLES, NOT_STARTED, generalized, summarize

@@ -1,23 +1,28 @@
 """`enapter-async commands`: executes commands on single devices, and shows executions."""
 
+from __future__ import annotations
+
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from enapter_async.api.accepted import WAIT
 from enapter_async.api.checking import checked
+from enapter_async.cli import objects, writing
 from enapter_async.cli.groups import Decorator
 from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
+from enapter_async.cli.noun_options import through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.cli.prompts import confirm
-from enapter_async.client import Client
 from enapter_async.models.commands import ExecutionsOrder
 from enapter_async.models.manifest import Command, Manifest
 from enapter_async.operation import Operation
 from enapter_async.operations.commands import CreateExecution, ExecuteCommand
 from enapter_async.text import plain
+
+if TYPE_CHECKING:
+    from enapter_async.client import Client
 
 
 def _wait(text: str) -> Decorator:
@@ -79,9 +84,9 @@ def execute(
         return await client.execute(await check(client))
 
     if blocking:
-        show_object(settings, wait_for)
+        objects.show_object(settings, wait_for)
     else:
-        write_object(settings, check, wait=wait)
+        writing.write_object(settings, check, wait=wait)
 
 
 def _confirm(declared: Command | None, *, yes: bool) -> None:
@@ -102,7 +107,7 @@ def follow_execution(
     settings: Settings, *, device: str, execution: str, wait: float, site_id: str | None
 ) -> None:
     """Read an EXECUTION until it has ended; the exit codes are those of `execute`."""
-    show_object(
+    objects.show_object(
         settings,
         lambda client: client.commands.follow(
             device, execution, site_id=site_id, wait=timedelta(seconds=wait)
@@ -119,7 +124,7 @@ def get_execution(
     settings: Settings, *, device: str, execution: str, expand_log: bool, site_id: str | None
 ) -> None:
     """Read one execution of a device."""
-    show_object(
+    objects.show_object(
         settings,
         lambda client: client.commands.get(
             device, execution, site_id=site_id, expand_log=expand_log
@@ -156,7 +161,7 @@ def list_executions(
     if device is None and site_id is None:
         raise click.UsageError("give a DEVICE, or a site with --site")
     oldest, newest = ExecutionsOrder.CREATED_AT_ASC, ExecutionsOrder.CREATED_AT_DESC
-    list_objects(
+    objects.list_objects(
         settings,
         lambda client: client.commands.list(
             device,

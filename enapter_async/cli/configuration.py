@@ -1,13 +1,15 @@
 """`enapter-async configuration`: reads and changes the configuration of single devices."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from enapter_async.api.checking import checked
-from enapter_async.cli.objects import pair_of, show_object, through_site, write_object
+from enapter_async.cli import objects, writing
+from enapter_async.cli.noun_options import pair_of, through_site
 from enapter_async.cli.options import Settings, SharedGroup
-from enapter_async.client import Client
 from enapter_async.models.configuration import ConfigurationValues
 from enapter_async.models.manifest import Manifest, Parameter
 from enapter_async.operation import Operation
@@ -16,6 +18,9 @@ from enapter_async.operations.configuration import (
     ResetConfiguration,
     UpdateConfiguration,
 )
+
+if TYPE_CHECKING:
+    from enapter_async.client import Client
 
 _HIDDEN = "(sensitive; --show-sensitive shows it)"
 
@@ -52,7 +57,7 @@ def get_configuration(
         hidden = {name: _HIDDEN for name in found if _is_sensitive(known.get(name))}
         return ConfigurationValues({**found, **hidden})
 
-    show_object(settings, read)
+    objects.show_object(settings, read)
 
 
 @command.command("update")
@@ -114,7 +119,7 @@ def _write(settings: Settings, operation: UpdateConfiguration | ResetConfigurati
         found, _ = await checked(client, operation)
         return found
 
-    write_object(settings, check)
+    writing.write_object(settings, check)
 
 
 def _parameters(manifest: Manifest, group: str) -> dict[str, Parameter]:

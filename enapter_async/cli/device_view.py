@@ -14,7 +14,8 @@ from enapter_async.cli.following import gap_text, shown_time
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.summary import fancy, output_console
+from enapter_async.cli.streams import fancy
+from enapter_async.cli.summary import output_console
 from enapter_async.client import Client
 from enapter_async.models.logs import DeviceEvent, Gap
 from enapter_async.text import plain

@@ -1,30 +1,19 @@
 """`enapter-async devices`: reads and changes single devices."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from enapter_async.cli.device_view import can_draw, draw_devices
-from enapter_async.cli.following import follow_objects, shown_time, stop_after
+from enapter_async.cli import device_view, following, objects, writing
 from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.objects import (
-    confirm_deletion,
-    list_objects,
-    names_in,
-    show_object,
-    through_site,
-    with_new_credentials,
-    write_credentials,
-    write_object,
-)
+from enapter_async.cli.noun_options import names_in, stop_after, through_site, with_new_credentials
 from enapter_async.cli.options import Settings, SharedGroup
-from enapter_async.cli.rows import json_line
+from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.cli.selecting import selection_options
-from enapter_async.client import Client
-from enapter_async.converter import unstructure
-from enapter_async.models.logs import DeviceEvent, Gap
 from enapter_async.operation import UNSET
 from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.device_selection import Selection
@@ -35,7 +24,10 @@ from enapter_async.operations.devices import (
     GetManifest,
     UpdateDevice,
 )
-from enapter_async.text import plain
+
+if TYPE_CHECKING:
+    from enapter_async.client import Client
+    from enapter_async.models.logs import DeviceEvent, Gap
 
 _expand = click.option(
     "--expand",
@@ -60,7 +52,7 @@ def list_devices(
     names = (*names_in(expand), *(column.partition(".")[0] for column in listing.columns))
     wanted = {*selection.expand, *names_in(expand), *(set(EXPANDABLE) & set(names))}
 
-    async def objects(client: Client) -> AsyncGenerator[Any, None]:
+    async def selected(client: Client) -> AsyncGenerator[Any, None]:
         for site_id in dict.fromkeys(selection.site_ids) or (None,):
             devices = client.devices.list(site_id=site_id, expand=tuple(sorted(wanted)))
             async with contextlib.aclosing(devices):
@@ -68,7 +60,7 @@ def list_devices(
                     if selection.match(device) is not None:
                         yield device
 
-    list_objects(settings, objects, listing)
+    objects.list_objects(settings, selected, listing)
 
 
 @command.command("get")
@@ -95,7 +87,7 @@ def get_device(
 ) -> None:
     """Read one device."""
     names = names_in(expand)
-    show_object(
+    objects.show_object(
         settings,
         lambda client: client.devices.get(device, site_id=site_id, expand=names),
         every=every if watch else None,
@@ -107,7 +99,7 @@ def get_device(
 @through_site
 def get_manifest(settings: Settings, device: str, site_id: str | None) -> None:
     """Read what a device's blueprint declares: commands, telemetry, alerts, configuration."""
-    show_object(
+    objects.show_object(
         settings,
         lambda client: client.execute(GetManifest(device_id=device, site_id=site_id)),
     )
@@ -133,7 +125,7 @@ def update_device(
         name=UNSET if name is None else name,
         slug=UNSET if slug is None else slug,
     )
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("delete")
@@ -144,7 +136,7 @@ def delete_device(settings: Settings, device: str, site_id: str | None, yes: boo
     """Delete a device permanently. Devices that run on it must be deleted first."""
     operation = DeleteDevice(device_id=device, site_id=site_id)
     confirm_deletion(device, yes=yes)
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("assign-blueprint")
@@ -154,7 +146,7 @@ def delete_device(settings: Settings, device: str, site_id: str | None, yes: boo
 def assign_blueprint(settings: Settings, device: str, site_id: str | None, blueprint: str) -> None:
     """Assign another blueprint to a device."""
     operation = AssignBlueprint(device_id=device, site_id=site_id, blueprint_id=blueprint)
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("generate-config")
@@ -176,7 +168,7 @@ def generate_config(
     Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
     operation = GenerateConfig(device_id=device, site_id=site_id, protocol=protocol)
-    write_credentials(settings, operation, output=output, show=show, form=form)
+    writing.write_credentials(settings, operation, output=output, show=show, form=form)
 
 
 @command.command("watch")
@@ -205,16 +197,7 @@ def watch_devices(
     def streaming(client: Client) -> AsyncGenerator[DeviceEvent | Gap, None]:
         return client.devices.watch(devices, site_id=site_id)
 
-    if live and can_draw(settings):
-        draw_devices(settings, devices, streaming, limit=limit)
+    if live and device_view.can_draw(settings):
+        device_view.draw_devices(settings, devices, streaming, limit=limit)
     else:
-        follow_objects(settings, streaming, _line_of_event, limit=limit)
-
-
-def _line_of_event(event: DeviceEvent) -> str:
-    time = shown_time(event.received_at or event.timestamp)
-    shown: Any = event.telemetry
-    for kind in ("properties", "log"):
-        shown = unstructure(getattr(event, kind)) if shown is None else shown
-    content = plain(json_line(shown)) if shown is not None else ""
-    return f"{time}\t{plain(event.device_id)}\t{content}"
+        following.follow_objects(settings, streaming, following.line_of_event, limit=limit)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import click
-
 from enapter_async.concealment import RawAnswer
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError
@@ -29,16 +27,6 @@ FORMATS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "env": env_line,
 }
 """The forms in which a configuration is written, each with its text."""
-
-format_option: Final = click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(FORMATS)),
-    default="json",
-    show_default=True,
-    help="JSON; or a new file with ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, the setting of "
-    "Enapter's standalone runtime.",
-)
 
 
 def check_unused(paths: Iterable[Path], *, force: bool = False) -> None:

@@ -12,6 +12,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.causes import SHOWN, causes_of_plan, lines_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import operations_of
 from enapter_async.cli.fleet_jobs import (
     ALLOW_OVERLAP,
     BY,
@@ -22,7 +23,6 @@ from enapter_async.cli.fleet_jobs import (
 )
 from enapter_async.cli.options import Settings, shared_command, tell, typed
 from enapter_async.cli.prompts import confirm_lasting, yes_option
-from enapter_async.cli.rows import operations_of
 from enapter_async.cli.run_options import (
     AGAIN,
     CAUTION,

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from enapter_async.cli import completion
-from enapter_async.cli.env_files import FORMATS, check_unused, format_option
+from enapter_async.cli.env_files import FORMATS, check_unused
 from enapter_async.cli.fleet_jobs import job_at
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, format_option, tell
 from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.errors import ArgumentError, ConfigurationError

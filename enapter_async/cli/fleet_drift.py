@@ -20,12 +20,11 @@ from enapter_async.cli.options import Settings, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
-from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import fancy, output_console
+from enapter_async.cli.streams import although_unheard, fancy
+from enapter_async.cli.summary import output_console
 from enapter_async.converter import unstructure
-from enapter_async.errors import APIError
+from enapter_async.errors import APIError, reason_of
 from enapter_async.fleet.desired_files import parse_desired, read_desired
-from enapter_async.fleet.outcomes import reason_of
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.exporting import export
 from enapter_async.fleet.planning.plan import Plan

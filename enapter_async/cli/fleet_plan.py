@@ -13,14 +13,16 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
+from enapter_async.cli.changing import change_of, change_options
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import operations_of
 from enapter_async.cli.options import Settings, is_quiet, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
-from enapter_async.cli.rows import json_line, operations_of
-from enapter_async.cli.selecting import change_of, change_options, selection_options
-from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import fancy, output_console
+from enapter_async.cli.rows import json_line
+from enapter_async.cli.selecting import selection_options
+from enapter_async.cli.streams import although_unheard, fancy
+from enapter_async.cli.summary import output_console
 from enapter_async.converter import unstructure
 from enapter_async.errors import ArgumentError
 from enapter_async.fleet.planning.decisions import Verdict

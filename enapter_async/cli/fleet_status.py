@@ -23,7 +23,6 @@ from enapter_async.cli.fleet_jobs import (
     resume_job,
     show_status,
 )
-from enapter_async.cli.listing import write_table
 from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.places import AddressedRun, Place, find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
@@ -37,8 +36,9 @@ from enapter_async.cli.run_options import (
     run_options,
 )
 from enapter_async.cli.runner import carry_out, commands_on
-from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import COLOURS, MEANINGS, TITLES, fancy, output_console
+from enapter_async.cli.streams import although_unheard, fancy
+from enapter_async.cli.summary import COLOURS, MEANINGS, TITLES, output_console
+from enapter_async.cli.tables import write_table
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions

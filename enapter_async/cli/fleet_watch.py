@@ -17,7 +17,7 @@ from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings, shared_command, warn
 from enapter_async.cli.places import find_place
-from enapter_async.cli.summary import fancy
+from enapter_async.cli.streams import fancy
 from enapter_async.cli.watch_view import view_of
 from enapter_async.cli.watched_devices import AT_ONCE, WatchedDevices
 from enapter_async.cli.watched_run import Look, Rate, Watched, WatchedJob, WatchedRun

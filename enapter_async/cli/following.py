@@ -8,17 +8,14 @@ from typing import Any
 import click
 
 from enapter_async.cli.connecting import client_of
-from enapter_async.cli.listing import first
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings, tell
 from enapter_async.cli.rows import json_line
+from enapter_async.cli.tables import first
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.models.logs import Gap, LogRecord
+from enapter_async.models.logs import DeviceEvent, Gap, LogRecord
 from enapter_async.text import plain, rfc3339
-
-stop_after = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many items.")
-"""The option of a command that follows a stream; it receives `limit`."""
 
 
 def follow_objects(
@@ -64,3 +61,13 @@ def gap_text(gap: Gap) -> str:
     when = f"{shown_time(gap.since) or 'the beginning'} to {shown_time(gap.until) or 'now'}"
     listed = "; what was kept can be listed" if gap.fillable else ""
     return f"{plain(gap.reason)}{dropped}, {when}{listed}"
+
+
+def line_of_event(event: DeviceEvent) -> str:
+    """Return what a device sent as one line."""
+    time = shown_time(event.received_at or event.timestamp)
+    shown: Any = event.telemetry
+    for kind in ("properties", "log"):
+        shown = unstructure(getattr(event, kind)) if shown is None else shown
+    content = plain(json_line(shown)) if shown is not None else ""
+    return f"{time}\t{plain(event.device_id)}\t{content}"

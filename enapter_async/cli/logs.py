@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from enapter_async.cli.following import follow_objects, line_of_log, stop_after
+from enapter_async.cli import following, objects
 from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.objects import list_objects, through_site
+from enapter_async.cli.noun_options import stop_after, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 
@@ -53,7 +53,7 @@ def list_logs(
 ) -> None:
     """List the logs of DEVICE that the API has kept, oldest first."""
     oldest, newest = LogsOrder.RECEIVED_AT_ASC, LogsOrder.RECEIVED_AT_DESC
-    list_objects(
+    objects.list_objects(
         settings,
         lambda client: client.logs.list(
             device,
@@ -77,6 +77,9 @@ def follow_logs(settings: Settings, *, device: str, limit: int | None, **filters
     A lost connection is reopened, and what the API kept meanwhile is written, too. What cannot be
     recovered is reported on standard error, or with --json as an object with `gap`.
     """
-    follow_objects(
-        settings, lambda client: client.logs.stream(device, **filters), line_of_log, limit=limit
+    following.follow_objects(
+        settings,
+        lambda client: client.logs.stream(device, **filters),
+        following.line_of_log,
+        limit=limit,
     )

@@ -1,102 +1,26 @@
-"""Lists, reads and writes single objects of any noun on the command line."""
+"""Lists and reads single objects of any noun on the command line."""
 
 import asyncio
 import contextlib
-import secrets
 import sys
 import time
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterator,
-)
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Any
 
-import attrs
 import click
 
-from enapter_async.api.accepted import WAIT
 from enapter_async.cli.connecting import client_of
-from enapter_async.cli.endings import exit_of_state
-from enapter_async.cli.env_files import EnvFile, check_unused, env_line, format_option
 from enapter_async.cli.exit_codes import Exit, exit_of_error
-from enapter_async.cli.groups import together
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
-from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
-from enapter_async.cli.prompts import output_option
+from enapter_async.cli.options import Settings, tell_of_doctor, warn
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.runner import run_job
-from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhere
-from enapter_async.cli.summary import advice, fancy, line_of
+from enapter_async.cli.streams import fancy
+from enapter_async.cli.tables import write_list
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
-from enapter_async.fleet.private_files import written_whole
-from enapter_async.operation import Operation
+from enapter_async.errors import ConfigurationError, EnapterError, reason_of
 from enapter_async.text import plain, plain_lines, rfc3339
-
-T = TypeVar("T")
-
-
-through_site = click.option(
-    "--site", "site_id", metavar="ID", help="Address the device through this site."
-)
-"""The option of a command on one device; it receives `site_id`."""
-
-
-with_new_credentials = together(
-    click.option(
-        "--protocol",
-        type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
-        default="MQTTS",
-        show_default=True,
-    ),
-    output_option(
-        metavar="FILE",
-        help="Append the configuration to this JSON Lines file, which is created with mode 0600.",
-    ),
-    click.option("--show", is_flag=True, help="Write the configuration to standard output."),
-    format_option,
-)
-"""The options of a command that generates credentials: see `write_credentials`."""
-
-
-def check_place(output: str | None, *, show: bool) -> None:
-    """Refuse, before anything is sent, to generate credentials that nobody would receive.
-
-    Raises:
-        click.UsageError: there is no file, and standard output is not chosen or leads nowhere.
-    """
-    if output is None and not show:
-        raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
-    if output is None and leads_nowhere():
-        raise click.UsageError(
-            "standard output is closed or discarded, so the credentials need -o FILE"
-        )
-
-
-def write_credentials(
-    settings: Settings, operation: Operation[Any], *, output: str | None, show: bool, form: str
-) -> None:
-    """Execute an operation that generates credentials, and write them as the options demand.
-
-    Raises:
-        click.UsageError: nobody would receive them.
-        ConfigurationError: the new file of `--format env` exists already.
-    """
-    check_place(output, show=show)
-    as_env = form == "env"
-    credentials: str | EnvFile | None = output
-    if as_env and output is not None:
-        check_unused([Path(output)])
-        credentials = EnvFile(output)
-    write_object(settings, operation, credentials=credentials, show_secret=show, as_env=as_env)
 
 
 def list_objects(
@@ -108,7 +32,7 @@ def list_objects(
 
     async def work() -> None:
         async with client_of(settings) as client, contextlib.aclosing(objects(client)) as listed:
-            await listing.write(listed, as_json=bool(settings.as_json))
+            await write_list(listing, listed, as_json=bool(settings.as_json))
 
     run_reading(work)
 
@@ -127,7 +51,7 @@ def show_object(
     async def work() -> None:
         async with client_of(settings) as client:
             shown = await reading(client)
-            _show_fields(shown, settings)
+            show_fields(shown, settings)
             while every is not None:
                 await asyncio.sleep(every)
                 now = await reading(client)
@@ -136,32 +60,6 @@ def show_object(
                     shown = now
 
     run_reading(work)
-
-
-def pair_of(text: str, option: str) -> tuple[str, str]:
-    """Return the name and the value of NAME=VALUE.
-
-    Raises:
-        click.UsageError: there is no "=", or nothing before it.
-    """
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise click.UsageError(f"{option} takes NAME=VALUE; got {plain(text)!r}")
-    return name, value
-
-
-def confirm_deletion(name: str, *, yes: bool) -> None:
-    """Ask whether to delete an object, unless `yes` is set.
-
-    Raises:
-        click.UsageError: there is no terminal to ask on.
-        click.Abort: the answer was no.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to confirm on; a deletion then needs --yes")
-    click.confirm(f"Permanently delete {plain(name)}?", abort=True, err=True)
 
 
 def run_reading(work: Callable[[], Coroutine[Any, Any, Exit | None]]) -> None:
@@ -191,109 +89,6 @@ def run_reading(work: Callable[[], Coroutine[Any, Any, Exit | None]]) -> None:
     click.get_current_context().exit(asyncio.run(interruptible()))
 
 
-def write_object(
-    settings: Settings,
-    operation: Operation[Any] | Callable[[Client], Awaitable[Operation[Any]]],
-    *,
-    credentials: str | EnvFile | None = None,
-    show_secret: bool = False,
-    as_env: bool = False,
-    wait: float = WAIT,
-) -> None:
-    """Execute one operation as a run of one, with the same checks and handling of Ctrl-C.
-
-    If it depends on something to be read first, it is a function that reads and returns it.
-    """
-
-    async def work() -> Exit:
-        outcomes: list[Outcome[Any]] = []
-        async with client_of(settings) as client:
-            options = RunOptions(credentials=credentials, wait=wait)
-            chosen = operation if isinstance(operation, Operation) else await operation(client)
-            _, cut_short = await run_job(client, [chosen], options, on_outcome=outcomes.append)
-        (outcome,) = outcomes
-        with although_unheard():
-            secret = _secret_of(outcome) if show_secret else {}
-            with _rescued(outcome, secret if credentials is None else {}):
-                _show_outcome(outcome, settings, secret, as_env=as_env)
-        _tell_outcome(outcome, settings)
-        ending = exit_of_state(outcome.state)
-        return ending if cut_short is None or ending is Exit.DONE else cut_short
-
-    click.get_current_context().exit(asyncio.run(work()))
-
-
-def _show_outcome(
-    outcome: Outcome[Any], settings: Settings, secret: dict[str, Any], *, as_env: bool
-) -> None:
-    if settings.as_json:
-        click.echo(json_line(outcome_row(outcome, with_result=True) | secret))
-    elif as_env and "config" in secret:
-        click.echo(env_line(secret["config"]))
-    elif secret:
-        click.echo(json_line(secret.get("config", secret)))
-    elif _is_shown(outcome) and not settings.quiet:
-        _show_fields(outcome.result, settings)
-
-
-def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
-    if outcome.state is State.ABSENT:
-        target = outcome.operation.target()
-        warn(f"enapter-async: there is no {target.word} {plain(target.name)}")
-    elif not outcome.state.done:
-        warn(f"enapter-async: {line_of(outcome)}")
-        tell_of_doctor(outcome.error)
-    elif not settings.as_json and not _is_shown(outcome):
-        tell(f"{line_of(outcome)}")
-    if outcome.state is State.UNKNOWN:
-        tell(advice((outcome.operation,)))
-        hint = getattr(outcome.error, "hint", "")
-        if hint:
-            tell(plain(hint))
-
-
-@contextlib.contextmanager
-def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
-    """Save a secret to a file if it cannot be written to standard output; no other copy exists."""
-    try:
-        yield
-    except OutputError:
-        if secret:
-            device = outcome.operation.subject()
-            name = f"credentials-{device}-{secrets.token_hex(4)}.jsonl"
-            with written_whole(name, new=True) as file:
-                file.write(json_line({"device_id": device, **secret}) + "\n")
-            warn(
-                f"enapter-async: the credentials were written to {name} instead of standard output"
-            )
-        raise
-
-
-def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:
-    """Return the content of a secret response: the configuration, or the unparsed response."""
-    if not outcome.operation.answer.secret:
-        return {}
-    answer = getattr(outcome.error, "answer", None)
-    if answer is not None:
-        return {"raw": answer.reveal().decode("utf-8", "backslashreplace")}
-    if outcome.result is None:
-        return {}
-    kept = outcome.operation.kept(outcome.result)
-    return {name: unstructure(value) for name, value in kept.items()}
-
-
-def _is_shown(outcome: Outcome[Any]) -> bool:
-    """Return whether the result of an operation is an object to write, and no secret."""
-    answer = outcome.operation.answer
-    hidden = answer.secret or answer.concealed
-    return not hidden and (isinstance(outcome.result, dict) or attrs.has(type(outcome.result)))
-
-
-def names_in(expand: str | None) -> tuple[str, ...]:
-    """Return the comma-separated names in an option's value."""
-    return tuple(name.strip() for name in (expand or "").split(",") if name.strip())
-
-
 def _show_changes(before: dict[str, Any], now: dict[str, Any], settings: Settings) -> None:
     """Write the fields that changed, with the time; as JSON, the whole object."""
     if settings.as_json:
@@ -310,7 +105,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json_line(value)
 
 
-def _show_fields(shown: Any, settings: Settings) -> None:
+def show_fields(shown: Any, settings: Settings) -> None:
+    """Write an object: its fields, each on a line, or JSON."""
     row = unstructure(shown)
     if settings.as_json:
         click.echo(json_line(row))

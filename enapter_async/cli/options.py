@@ -162,6 +162,17 @@ _CONNECTION: Final = together(
 )
 
 
+format_option: Final = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "env"]),
+    default="json",
+    show_default=True,
+    help="JSON; or a new file with ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, the setting of "
+    "Enapter's standalone runtime.",
+)
+
+
 def faults_option(default: float) -> Decorator:
     """Return the option for how many requests an emulated server fails."""
     return click.option(

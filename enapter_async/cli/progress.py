@@ -18,7 +18,9 @@ from rich.progress import (
 from rich.text import Text
 
 from enapter_async.cli.options import is_quiet, tell
-from enapter_async.cli.summary import COLOURS, fancy
+from enapter_async.cli.streams import fancy
+from enapter_async.cli.summary import COLOURS
+from enapter_async.errors import reason_of
 from enapter_async.fleet.outcomes import (
     Outcome,
     RunEvent,
@@ -29,7 +31,6 @@ from enapter_async.fleet.outcomes import (
     State,
     WaveBegan,
     WavePassed,
-    reason_of,
 )
 from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.waits import Wait, minutes

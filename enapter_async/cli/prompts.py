@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from enapter_async.cli import completion
-from enapter_async.text import counted
+from enapter_async.text import counted, plain
 
 yes_option = click.option(
     "--yes", is_flag=True, help="Do not ask to confirm what cannot be undone."
@@ -62,3 +62,17 @@ def confirm(what: str, number: int, *, yes: bool, destroys: bool = True) -> None
 def on_terminal() -> bool:
     """Return whether a terminal is available for prompting the user."""
     return sys.stdin.isatty()
+
+
+def confirm_deletion(name: str, *, yes: bool) -> None:
+    """Ask whether to delete an object, unless `yes` is set.
+
+    Raises:
+        click.UsageError: there is no terminal to ask on.
+        click.Abort: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to confirm on; a deletion then needs --yes")
+    click.confirm(f"Permanently delete {plain(name)}?", abort=True, err=True)

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import click
 
-from enapter_async.cli.objects import with_new_credentials, write_credentials, write_object
+from enapter_async.cli import writing
+from enapter_async.cli.noun_options import with_new_credentials
 from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.operations.provisioning import (
     ProvisionLuaDevice,
@@ -35,7 +36,7 @@ def command() -> None:
 @_site
 def standalone(settings: Settings, name: str, slug: str, site_id: str | None) -> None:
     """Create a standalone device called NAME."""
-    write_object(settings, ProvisionStandalone(name=name, slug=slug, site_id=site_id))
+    writing.write_object(settings, ProvisionStandalone(name=name, slug=slug, site_id=site_id))
 
 
 @command.command("lua-device")
@@ -50,7 +51,7 @@ def lua_device(
     operation = ProvisionLuaDevice(
         name=name, slug=slug, runtime_id=runtime_id, blueprint_id=blueprint_id
     )
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("vucm")
@@ -59,7 +60,9 @@ def lua_device(
 @_site
 def vucm(settings: Settings, name: str, hardware_id: str, site_id: str | None) -> None:
     """Create a virtual UCM called NAME on a gateway."""
-    write_object(settings, ProvisionVucm(name=name, hardware_id=hardware_id, site_id=site_id))
+    writing.write_object(
+        settings, ProvisionVucm(name=name, hardware_id=hardware_id, site_id=site_id)
+    )
 
 
 @command.command("ucm")
@@ -83,4 +86,4 @@ def ucm(
     Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
     operation = ProvisionUcm(name=name, hardware_id=hardware_id, site_id=site_id, protocol=protocol)
-    write_credentials(settings, operation, output=output, show=show, form=form)
+    writing.write_credentials(settings, operation, output=output, show=show, form=form)

@@ -1,17 +1,19 @@
 """`enapter-async rules`: reads and changes single rules, and the engine that runs them."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from enapter_async.cli.following import follow_objects, line_of_log, stop_after
+from enapter_async.cli import following, objects, writing
 from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
+from enapter_async.cli.noun_options import stop_after
 from enapter_async.cli.options import Settings, SharedGroup
-from enapter_async.client import Client
+from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.models.rules import RuleRuntimeVersion, RuleScript
 from enapter_async.operations.rule_engine import (
     ResumeRuleEngine,
@@ -25,6 +27,9 @@ from enapter_async.operations.rules import (
     RenameRule,
     UpdateRuleScript,
 )
+
+if TYPE_CHECKING:
+    from enapter_async.client import Client
 
 _at_site = click.option(
     "--site", "site_id", metavar="ID", help="The site; without it, the gateway at --base-url."
@@ -59,21 +64,21 @@ def command() -> None:
 @_at_site
 def show_engine(settings: Settings, site_id: str | None) -> None:
     """Read the state of the rule engine."""
-    show_object(settings, lambda client: client.rules.engine(site_id=site_id))
+    objects.show_object(settings, lambda client: client.rules.engine(site_id=site_id))
 
 
 @command.command("suspend")
 @_at_site
 def suspend_engine(settings: Settings, site_id: str | None) -> None:
     """Suspend the rule engine: no rule of the site runs until it is resumed."""
-    write_object(settings, SuspendRuleEngine(site_id=site_id))
+    writing.write_object(settings, SuspendRuleEngine(site_id=site_id))
 
 
 @command.command("resume")
 @_at_site
 def resume_engine(settings: Settings, site_id: str | None) -> None:
     """Resume the rule engine."""
-    write_object(settings, ResumeRuleEngine(site_id=site_id))
+    writing.write_object(settings, ResumeRuleEngine(site_id=site_id))
 
 
 @command.command("list")
@@ -81,7 +86,7 @@ def resume_engine(settings: Settings, site_id: str | None) -> None:
 @listing_options("id", "slug", "state", "disabled", "script.runtime_version")
 def list_rules(settings: Settings, site_id: str | None, listing: Listing) -> None:
     """List the rules of a site."""
-    list_objects(settings, lambda client: client.rules.list(site_id=site_id), listing)
+    objects.list_objects(settings, lambda client: client.rules.list(site_id=site_id), listing)
 
 
 @command.command("get")
@@ -97,7 +102,7 @@ def get_rule(settings: Settings, *, rule: str, site_id: str | None, code: bool) 
             return found
         return "" if found.script is None else found.script.code
 
-    show_object(settings, read)
+    objects.show_object(settings, read)
 
 
 @command.command("create")
@@ -110,7 +115,7 @@ def create_rule(
 ) -> None:
     """Create a rule with the slug SLUG."""
     operation = CreateRule(slug=slug, script=_script(**script), disabled=disabled, site_id=site_id)
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("rename")
@@ -119,7 +124,7 @@ def create_rule(
 @_at_site
 def rename_rule(settings: Settings, *, rule: str, slug: str, site_id: str | None) -> None:
     """Set the slug of a rule."""
-    write_object(settings, RenameRule(rule_id=rule, slug=slug, site_id=site_id))
+    writing.write_object(settings, RenameRule(rule_id=rule, slug=slug, site_id=site_id))
 
 
 @command.command("update-script")
@@ -129,7 +134,7 @@ def rename_rule(settings: Settings, *, rule: str, slug: str, site_id: str | None
 def update_script(settings: Settings, *, rule: str, site_id: str | None, **script: Any) -> None:
     """Replace the script of a rule."""
     operation = UpdateRuleScript(rule_id=rule, script=_script(**script), site_id=site_id)
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("enable")
@@ -137,7 +142,7 @@ def update_script(settings: Settings, *, rule: str, site_id: str | None, **scrip
 @_at_site
 def enable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
     """Enable a rule, so that the engine starts it."""
-    write_object(settings, EnableRule(rule_id=rule, site_id=site_id))
+    writing.write_object(settings, EnableRule(rule_id=rule, site_id=site_id))
 
 
 @command.command("disable")
@@ -145,7 +150,7 @@ def enable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
 @_at_site
 def disable_rule(settings: Settings, *, rule: str, site_id: str | None) -> None:
     """Disable a rule: it stops, and is kept."""
-    write_object(settings, DisableRule(rule_id=rule, site_id=site_id))
+    writing.write_object(settings, DisableRule(rule_id=rule, site_id=site_id))
 
 
 @command.command("delete")
@@ -156,7 +161,7 @@ def delete_rule(settings: Settings, *, rule: str, site_id: str | None, yes: bool
     """Delete a rule permanently."""
     operation = DeleteRule(rule_id=rule, site_id=site_id)
     confirm_deletion(rule, yes=yes)
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 @command.command("logs")
@@ -165,10 +170,10 @@ def delete_rule(settings: Settings, *, rule: str, site_id: str | None, yes: bool
 @stop_after
 def follow_rule(settings: Settings, *, rule: str, site_id: str | None, limit: int | None) -> None:
     """Write the logs of RULE as they arrive, until Ctrl-C; gaps go to standard error."""
-    follow_objects(
+    following.follow_objects(
         settings,
         lambda client: client.rules.logs(rule, site_id=site_id),
-        line_of_log,
+        following.line_of_log,
         limit=limit,
     )
 

@@ -12,20 +12,21 @@ from enapter_async.cli.causes import Cause, causes_in, causes_of
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.endings import exit_of_report
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import ResultsFile
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.places import AddressedRun, Place
 from enapter_async.cli.progress import Watch, counts_text, tracker
-from enapter_async.cli.rows import ResultsFile, json_line, report_row
+from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
-from enapter_async.errors import AuthenticationError, ConfigurationError
+from enapter_async.errors import AuthenticationError, ConfigurationError, reason_of
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, outcome_row, reason_of
+from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.reporting.status import RunStatus

@@ -4,10 +4,11 @@ from typing import Any
 
 import click
 
+from enapter_async.cli import objects, writing
 from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, SharedGroup
+from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.models.sites import SiteLocation
 from enapter_async.operation import UNSET
 from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
@@ -32,14 +33,14 @@ def command() -> None:
 @listing_options("id", "name", "timezone", "authorized_role")
 def list_sites(settings: Settings, name: str | None, mine: bool, listing: Listing) -> None:
     """List sites."""
-    list_objects(settings, lambda client: client.sites.list(name=name, mine=mine), listing)
+    objects.list_objects(settings, lambda client: client.sites.list(name=name, mine=mine), listing)
 
 
 @command.command("get")
 @click.argument("site", required=False)
 def get_site(settings: Settings, site: str | None) -> None:
     """Read one site; without SITE, the site of the gateway at --base-url."""
-    show_object(settings, lambda client: client.sites.get(site))
+    objects.show_object(settings, lambda client: client.sites.get(site))
 
 
 @command.command("create")
@@ -48,7 +49,9 @@ def get_site(settings: Settings, site: str | None) -> None:
 @_place_options
 def create_site(settings: Settings, name: str, timezone: str, **place: Any) -> None:
     """Create a site."""
-    write_object(settings, CreateSite(name=name, timezone=timezone, location=_location(place)))
+    writing.write_object(
+        settings, CreateSite(name=name, timezone=timezone, location=_location(place))
+    )
 
 
 @command.command("update")
@@ -73,9 +76,9 @@ def update_site(
         location=UNSET if location is None else location,
     )
     if site is None:
-        show_object(settings, lambda client: client.execute(operation))
+        objects.show_object(settings, lambda client: client.execute(operation))
     else:
-        write_object(settings, operation)
+        writing.write_object(settings, operation)
 
 
 @command.command("delete")
@@ -85,7 +88,7 @@ def delete_site(settings: Settings, site: str, yes: bool) -> None:
     """Delete a site permanently."""
     operation = DeleteSite(site_id=site)
     confirm_deletion(site, yes=yes)
-    write_object(settings, operation)
+    writing.write_object(settings, operation)
 
 
 def _location(place: dict[str, Any]) -> SiteLocation | None:

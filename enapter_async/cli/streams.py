@@ -66,6 +66,11 @@ def harden() -> None:
         sys.stderr = _text(_Stream(_STANDARD_ERROR, needed=False), sys.stderr)
 
 
+def fancy(stream: Any) -> bool:
+    """Return whether a stream is a terminal that supports drawing."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "") != "dumb"
+
+
 def leads_nowhere() -> bool:
     """Return whether standard output was closed, or is connected to the null device."""
     try:

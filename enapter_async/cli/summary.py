@@ -1,6 +1,5 @@
 """Prints the summary of a run, with meanings and colours for its states."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,14 +13,10 @@ from rich.text import Text
 
 from enapter_async.cli.causes import Cause, show_causes
 from enapter_async.cli.options import DOCTOR
-from enapter_async.errors import TransportError
+from enapter_async.cli.streams import fancy
+from enapter_async.errors import TransportError, reason_of
 from enapter_async.fleet.errors import PausedTooLongError
-from enapter_async.fleet.outcomes import (
-    Outcome,
-    Report,
-    State,
-    reason_of,
-)
+from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.fleet.planning.plan import Kind, kind_of
 from enapter_async.operation import Operation, described
 from enapter_async.text import counted, plain
@@ -65,11 +60,6 @@ TITLES: Final = MappingProxyType(
         "unknown": ("Unknown", "magenta"),
     }
 )
-
-
-def fancy(stream: Any) -> bool:
-    """Return whether a stream is a terminal that supports drawing."""
-    return bool(stream.isatty()) and os.environ.get("TERM", "") != "dumb"
 
 
 def output_console(*, width: int | None = None, record: bool = False) -> Console:

@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from enapter_async.cli import connecting
-from enapter_async.cli.following import follow_objects, stop_after
-from enapter_async.cli.objects import run_reading, through_site
+from enapter_async.cli import connecting, following, objects
+from enapter_async.cli.noun_options import stop_after, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.cli.rows import json_line
 from enapter_async.converter import unstructure
@@ -67,7 +66,7 @@ def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta 
             found = await client.telemetry.latest(asked, relevance_interval=relevance)
         _write_points(settings, found)
 
-    run_reading(work)
+    objects.run_reading(work)
 
 
 @command.command("get")
@@ -92,7 +91,7 @@ def get(
             )
         _write_points(settings, {device: points})
 
-    run_reading(work)
+    objects.run_reading(work)
 
 
 @command.command("follow")
@@ -105,7 +104,7 @@ def follow(settings: Settings, device: str, site_id: str | None, limit: int | No
     A lost connection is reopened. What was missed is reported on standard error, or with --json as
     an object with `gap`.
     """
-    follow_objects(
+    following.follow_objects(
         settings,
         lambda client: client.telemetry.stream(device, site_id=site_id),
         lambda frame: plain(json_line(frame)),
@@ -166,7 +165,7 @@ def timeseries(
                 else:
                     writer.writerow([time, *map(_cell, values)])
 
-    run_reading(work)
+    objects.run_reading(work)
 
 
 def _write_points(settings: Settings, found: Mapping[str, Mapping[str, TelemetryPoint]]) -> None:

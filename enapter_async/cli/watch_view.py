@@ -16,11 +16,13 @@ from rich.text import Text
 from enapter_async.cli.options import is_quiet
 from enapter_async.cli.progress import with_time
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.summary import COLOURS, fancy, output_console
+from enapter_async.cli.streams import fancy
+from enapter_async.cli.summary import COLOURS, output_console
 from enapter_async.cli.watched_devices import DevicesLook
 from enapter_async.cli.watched_run import Look
 from enapter_async.converter import unstructure
-from enapter_async.fleet.outcomes import State, outcome_row, reason_of
+from enapter_async.errors import reason_of
+from enapter_async.fleet.outcomes import State, outcome_row
 from enapter_async.fleet.reporting.troubles import Trouble
 from enapter_async.fleet.waits import minutes
 from enapter_async.models.logs import LogRecord

@@ -15,8 +15,7 @@ import attrs
 
 from enapter_async.cli.watched_run import Look
 from enapter_async.client import Client
-from enapter_async.errors import EnapterError, NotFoundError
-from enapter_async.fleet.outcomes import reason_of
+from enapter_async.errors import EnapterError, NotFoundError, reason_of
 from enapter_async.models.logs import LogRecord, LogsOrder
 from enapter_async.operation import Target
 from enapter_async.operations.logs import ListLogs

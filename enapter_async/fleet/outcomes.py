@@ -8,7 +8,7 @@ import attrs
 
 from enapter_async.converter import unstructure
 from enapter_async.converter.operations import operation_to_json
-from enapter_async.errors import APIError, EnapterError
+from enapter_async.errors import APIError, EnapterError, reason_of
 from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.waits import Wait
 from enapter_async.limits.pace import Pace
@@ -120,14 +120,6 @@ def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str
     if with_result and not hidden and outcome.result is not None:
         row[operation.result_name or operation.target().word] = unstructure(outcome.result)
     return row
-
-
-def reason_of(error: EnapterError) -> str:
-    """Return the message of an error as one safe line, with the API's error codes."""
-    codes = [detail.code for detail in getattr(error, "errors", ()) if detail.code]
-    text = plain(error)
-    missing = [plain(code) for code in codes if code not in text]
-    return f"{text} ({', '.join(missing)})" if missing else text
 
 
 @attrs.frozen(kw_only=True, repr=False)

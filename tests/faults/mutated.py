@@ -79,6 +79,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "cli.env_files": "cli/test_provisioning.py",
     "cli.fleet_drift": "fleet/test_desired.py cli/test_planning.py",
     "cli.objects": "cli/test_devices.py cli/test_listing.py",
+    "cli.writing": "cli/test_devices.py cli/test_listing.py",
     "cli.provisioning": "cli/test_provisioning.py",
     "cli.sites": "cli/test_devices.py cli/test_listing.py",
     "cli.streams": "cli/test_deprived.py cli/test_interrupts.py",
