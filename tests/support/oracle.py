@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -25,6 +24,8 @@ from enapter_async.operation import Operation, Repeat, Settles
 from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.configuration import UpdateConfiguration
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, GetDevice, ListDevices
+from enapter_async.operations.provisioning import ProvisionStandalone
+from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 from tests.support.clock import FakeClock
 from tests.support.lag import Lag
 from tests.support.plans import REFUSALS, TOO_MUCH, Cancel, Greeting, Plan
@@ -36,6 +37,12 @@ Loop = Literal["asyncio", "uvloop"]
 LOOPS: tuple[Loop, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
 
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
+_LOOKS = {DeleteDevice: 2, DeleteSite: 2, ProvisionStandalone: 2, CreateSite: 3}
+"""How often an operation is read beside its own requests.
+
+An unconfirmed deletion is looked up, sent once more, and looked up again. For a creation, what
+exists before is read, too; a search reads on until a page has nothing new.
+"""
 PLENTY = 30.0
 """A deadline that only sleeping can reach; here sleeping takes no time."""
 
@@ -56,8 +63,10 @@ class Told:
     ended_at: int = 0
 
     @property
-    def device_id(self) -> str:
-        return f"dev-{self.number}"
+    def about(self) -> str:
+        """The id of the device or the site that the operation changes or reads."""
+        on_site = isinstance(self.operation, UpdateSite | DeleteSite)
+        return f"{'place' if on_site else 'dev'}-{self.number}"
 
 
 class RealClock(FakeClock):
@@ -211,7 +220,7 @@ async def _call(
     rig: Rig, number: int, operation: Operation[Any], cancel: Cancel | None, lag: Lag
 ) -> Told:
     told = Told(number, operation)
-    past = rig.server.world.past[told.device_id]
+    past = rig.server.world.past[told.about]
     began, lagged = rig.clock.monotonic(), lag.now()
     told.began_at = len(past) - 1
     task = asyncio.ensure_future(rig.run(operation))
@@ -295,9 +304,7 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
     refused = [each for each in sent if each.step and each.step.reply in TOO_MUCH]
     allowed = plan.attempts + (len(refused) if plan.attempts > 1 else 0)
     assert len(sent) <= allowed  # 4
-    # An unconfirmed deletion is looked up, sent once more, and looked up again.
-    looks = 2 if isinstance(operation, DeleteDevice) else operation.settles is not Settles.NEVER
-    assert settling <= looks
+    assert settling <= _LOOKS.get(type(operation), operation.settles is not Settles.NEVER)
     # One call's 429 lengthens the wait of another, and a fake clock cannot cut that short.
     if not (plan.together and deadline == PLENTY):
         assert told.elapsed <= deadline + 2 * SWEEP_SECONDS + told.lag + 0.002  # 5
@@ -312,15 +319,27 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
 
 def arrivals_of(told: Told, server: FaultServer) -> list[Arrival]:
     """Return the arrivals of a call: no other call uses its device or requests its page."""
-    if isinstance(told.operation, ListDevices):
-        return [each for each in server.arrivals if f"offset={told.number}" in each.target]
-    addresses = (told.device_id, f"slug-of-{told.device_id}")
-    return [each for each in server.arrivals if each.address in addresses]
+    number, found = told.number, server.arrivals
+    match told.operation:
+        case ListDevices():
+            return [each for each in found if f"offset={number}" in each.target]
+        case CreateSite():
+            query, sent = f"sites?name=Place%20{number}&", f'"Place {number}"'
+            return [each for each in found if query in each.target or sent in each.body.decode()]
+        case UpdateSite() | DeleteSite():
+            return [each for each in found if each.target.endswith(f"/sites/{told.about}")]
+        case ProvisionStandalone(slug=slug):
+            return [
+                each for each in found if each.address == slug or f'"{slug}"' in each.body.decode()
+            ]
+    addresses = (told.about, f"slug-of-{told.about}")
+    return [each for each in found if each.address in addresses]
 
 
 def _success_is_true(told: Told, server: FaultServer) -> None:
     operation, result = told.operation, told.result
-    past = server.world.past.get(told.device_id, [])
+    numbers = {each.number for each in arrivals_of(told, server)}
+    past = server.world.past.get(told.about, [])
     if isinstance(operation, ListDevices):
         for found in result:
             states = server.world.past[found.id]
@@ -337,7 +356,10 @@ def _success_is_true(told: Told, server: FaultServer) -> None:
             )
         }
         number = int(str(secret).rpartition("-")[2])
-        assert (told.device_id, number) in minted, "a configuration that was not generated for it"
+        assert (told.about, number) in minted, "a configuration that was not generated for it"
+    elif isinstance(operation, ProvisionStandalone | CreateSite):
+        made = [each.device_id for each in server.world.effects if each.arrival in numbers]
+        assert made == [getattr(result, "device_id", None) or result.id]
     elif isinstance(operation, CreateExecution):
         runs = [f"run-{each.number}" for each in arrivals_of(told, server)]
         created = [each for each in server.world.effects if f"run-{each.arrival}" == result]
@@ -350,7 +372,10 @@ def _success_is_true(told: Told, server: FaultServer) -> None:
         assert any(held), "success, but the wanted values were never present"
     else:
         during = past[told.began_at : told.ended_at]
-        held = [
-            operation.holds(None if state is None else SimpleNamespace(**state)) for state in during
-        ]
+        if isinstance(operation, DeleteDevice | DeleteSite):
+            assert None in during, "success, but it was never gone"
+            return
+        # Not by `holds`, by which the client settles.
+        wanted = operation.changes().items()
+        held = [wanted <= state.items() for state in during if state is not None]
         assert any(held), "success, but the wanted state was never present"

@@ -20,6 +20,8 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
+from enapter_async.operations.provisioning import ProvisionStandalone
+from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 from tests.support.kinds import APPLIED, FINAL, MAYBE, NINE_INTERIMS, REFUSED
 from tests.support.late import MOMENTS
 from tests.support.replies import errors, followed_by, good, half_head, hang, truncated
@@ -112,7 +114,7 @@ class Plan:
 
 
 def operations_on(number: int) -> st.SearchStrategy[Operation[Any]]:
-    """Return any operation on the device with that number, by its id or by its slug."""
+    """Return any operation on the device or the site with that number, or on a new one."""
     addresses = st.sampled_from([f"dev-{number}", f"slug-of-dev-{number}"])
     return addresses.flatmap(
         lambda address: st.sampled_from(
@@ -128,6 +130,10 @@ def operations_on(number: int) -> st.SearchStrategy[Operation[Any]]:
                 CreateExecution(device_id=address, name="reboot", arguments={"after": number}),
                 GetDevice(device_id=address),
                 ListDevices(offset=number),
+                ProvisionStandalone(name="New", slug=f"made-{number}", site_id="site-1"),
+                CreateSite(name=f"Place {number}", timezone="Europe/Rome"),
+                UpdateSite(site_id=f"place-{number}", name=f"Name {number}"),
+                DeleteSite(site_id=f"place-{number}"),
             ]
         )
     )

@@ -1,4 +1,4 @@
-"""A few devices and a log of changes to them, which every fault test checks at the end."""
+"""Devices and sites and a log of changes to them, which every fault test checks at the end."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import attrs
 
 JSON_TYPE = "application/json"
+SITE = "place-"
+"""How the ids of sites begin that can be changed."""
 
 
 @attrs.frozen
@@ -58,10 +60,14 @@ class World:
 
     def __init__(self, ids: Iterable[str]) -> None:
         self.devices = {device_id: device(device_id) for device_id in ids}
-        self.past: dict[str, list[dict[str, Any] | None]] = {
-            device_id: [state] for device_id, state in self.devices.items()
+        self.sites = {
+            f"{SITE}{number}": {"id": f"{SITE}{number}", "name": "Old", "timezone": "Europe/Rome"}
+            for number, _ in enumerate(self.devices, start=1)
         }
-        """Each device's states, the newest last; None once it is deleted."""
+        self.past: dict[str, list[dict[str, Any] | None]] = {
+            each: [state] for each, state in (*self.devices.items(), *self.sites.items())
+        }
+        """The states of each device and site, the newest last; None once it is deleted."""
         self.effects: list[Effect] = []
 
     def done(self, operation: str | None = None, device_id: str | None = None) -> int:
@@ -79,13 +85,13 @@ class World:
     def aged(self, age: int) -> "World":
         """Return the world as it was that many changes of each device ago."""
         twin = type(self)(())
-        twin.devices = dict(self.devices)
-        for device_id, states in self.past.items() if age else ():
+        twin.devices, twin.sites = dict(self.devices), dict(self.sites)
+        for known, states in self.past.items() if age else ():
             state = states[max(0, len(states) - 1 - age)]
             if state is None:
-                twin.devices.pop(device_id, None)
+                twin._all_with(known).pop(known, None)
             else:
-                twin.devices[device_id] = state
+                twin._all_with(known)[known] = state
         twin.past = {device_id: [] for device_id in self.past}
         return twin
 
@@ -95,12 +101,16 @@ class World:
         if found is not None:
             self._turn(found["id"], {**found, **fields})
 
-    def _turn(self, device_id: str, state: dict[str, Any] | None) -> None:
+    def _all_with(self, known: str) -> dict[str, dict[str, Any]]:
+        """Return the devices or the sites, by the id of one of them."""
+        return self.sites if known.startswith(SITE) else self.devices
+
+    def _turn(self, known: str, state: dict[str, Any] | None) -> None:
         if state is None:
-            del self.devices[device_id]
+            del self._all_with(known)[known]
         else:
-            self.devices[device_id] = state
-        self.past[device_id].append(state)
+            self._all_with(known)[known] = state
+        self.past[known].append(state)
 
     def serve(self, arrival: int, method: str, target: str, body: bytes) -> Good:
         """Carry out a request, log it, and return the honest answer."""
@@ -109,11 +119,14 @@ class World:
         if "v3" in segments:
             segments = segments[segments.index("v3") + 1 :]
         match method, segments:
-            case ("GET", ["devices"]):
-                return self._page(list(self.devices.values()), split.query)
-            case ("GET", ["sites", site_id, "devices"]):
-                of_site = [one for one in self.devices.values() if one["site_id"] == site_id]
-                return self._page(of_site, split.query)
+            case ("GET", ["devices"] | ["sites", _, "devices"]):
+                site_id = segments[1] if segments[0] == "sites" else None
+                shown = [
+                    each for each in self.devices.values() if site_id in (None, each["site_id"])
+                ]
+                return self._page(shown, split.query)
+            case (_, ["sites", *rest]) if "devices" not in rest:
+                return self._site(arrival, method, rest, split.query, body)
             case ("POST", ["provisioning", "standalone"]):
                 return self._provision(arrival, json.loads(body))
             case (_, ["devices", address, *verb] | ["sites", _, "devices", address, *verb]):
@@ -124,6 +137,28 @@ class World:
                 fields = json.loads(body) if body else {}
                 return self._act(arrival, method, verb, found, fields)
         return error(404, "no_such_path")
+
+    def _site(self, arrival: int, method: str, rest: list[str], query: str, body: bytes) -> Good:
+        fields, asked = json.loads(body) if body else {}, parse_qs(query)
+        if method == "GET" and not rest:
+            named = asked.get("name", [None])[0]
+            found = [each for each in self.sites.values() if named in (None, each["name"])]
+            page = found[int(asked.get("offset", ["0"])[0]) :]
+            return Good(200, json.dumps({"sites": page, "total_count": len(found)}).encode())
+        site_id = rest[0] if rest else f"{SITE}new-{arrival}"
+        state: dict[str, Any] | None = {"id": site_id, **fields}
+        verb = "create"
+        if rest:
+            if site_id not in self.sites:
+                return error(404, "not_found")
+            verb = {"GET": "", "PATCH": "update", "DELETE": "delete"}[method]
+            state = {**self.sites[site_id], **fields}
+        else:
+            self.past[site_id] = [None]
+        if verb:
+            self._turn(site_id, None if verb == "delete" else state)
+            self.effects.append(Effect(f"site.{verb}", site_id, fields, arrival))
+        return Good(200, b"{}" if verb == "delete" else json.dumps({"site": state}).encode())
 
     def _find(self, address: str) -> dict[str, Any] | None:
         by_slug = (one for one in self.devices.values() if one["slug"] == address)
