@@ -60,6 +60,8 @@ WRONG = {
     "a fact that is missing": "DELETE FROM run WHERE key = 'base_url'",
     "a salt that is none": "UPDATE run SET value = 'x' WHERE key = 'salt'",
     "a count that is none": "UPDATE run SET value = 'x' WHERE key = 'count'",
+    "a rollout that is no JSON": "INSERT INTO run VALUES ('rollout', '{')",
+    "a rollout of another version": "INSERT INTO run VALUES ('rollout', '{}')",
     "no facts, and items": "DELETE FROM run",
     "no table of events": "DROP TABLE event",
 }

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import attrs
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.operations.kinds import OLD_NOUN
 from enapter_async.operations.nouns import Condition, noun_named
@@ -170,11 +171,21 @@ class Rollout:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Parse the text that `as_text` returned."""
-        told = json.loads(text)
-        health = told.pop("health")
-        gates = tuple(Gate(**each) for each in told.pop("gates", ()))
-        return cls(**told, health=None if health is None else HealthGate(**health), gates=gates)
+        """Parse the text that `as_text` returned.
+
+        Raises:
+            RunRefusedError: it is damaged, or was written by another version.
+        """
+        try:
+            told = json.loads(text)
+            health = told.pop("health")
+            gates = tuple(Gate(**each) for each in told.pop("gates", ()))
+            return cls(**told, health=None if health is None else HealthGate(**health), gates=gates)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise RunRefusedError(
+                "the run's rollout is corrupt, or was written by another version; it cannot be "
+                f"resumed ({type(error).__name__})"
+            ) from None
 
 
 class Waves(Input):
