@@ -17,6 +17,8 @@ IGNORE_FILE: Final = ".blueprintignore"
 _MADE: Final = (1980, 1, 1, 0, 0, 0)
 """The time of each entry: the earliest that a ZIP archive can hold."""
 _MODE: Final = 0o100644 << 16
+_NOT_UTF8: Final = re.compile("[\ud800-\udfff]")
+"""What Python reads in place of a file name's bytes that are not UTF-8."""
 
 
 def pack_blueprint(directory: str | os.PathLike[str]) -> bytes:
@@ -27,16 +29,25 @@ def pack_blueprint(directory: str | os.PathLike[str]) -> bytes:
     Entries are sorted, without folders, and without the times and modes of the files.
 
     Raises:
-        ConfigurationError: It is not a directory, or holds no file, a symbolic link, or too much.
+        ConfigurationError: It is not a directory, or holds no file, a symbolic link, or too much;
+            or something in it cannot be read, or has a name that is not UTF-8.
     """
     root = Path(directory)
     if not root.is_dir():
         raise ConfigurationError(f"{root} is not a directory")
+    try:
+        return _packed(root)
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+
+def _packed(root: Path) -> bytes:
     buffer = io.BytesIO()
     size = 0
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(_files(root, "", _rules(root))):
-            data = (root / name).read_bytes()
+            with (root / name).open("rb") as file:
+                data = file.read(LARGEST_ARCHIVE - size + 1)
             size += len(data)
             if size > LARGEST_ARCHIVE:
                 raise ConfigurationError(
@@ -94,6 +105,8 @@ def _files(root: Path, below: str, rules: tuple[_Rule, ...]) -> Iterator[str]:
             continue
         if folder:
             yield from _files(root, f"{name}/", rules)
+        elif _NOT_UTF8.search(name):
+            raise ConfigurationError(f"the name {entry.path!r} is not UTF-8; rename the file")
         elif entry.is_file(follow_symlinks=False):
             yield name
         else:
@@ -115,7 +128,11 @@ def _rules(root: Path) -> tuple[_Rule, ...]:
     path = root / IGNORE_FILE
     if not path.is_file():
         return ()
-    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8; save it as UTF-8") from None
+    lines = (line.strip() for line in text.splitlines())
     return tuple(_rule(line) for line in lines if line and not line.startswith("#"))
 
 

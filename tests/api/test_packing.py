@@ -1,6 +1,7 @@
 """The archive of a blueprint's directory: which files are in it, and that it is always the same."""
 
 import os
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from enapter_async.api.packing import new_file, pack_blueprint
 from enapter_async.errors import ConfigurationError
+from enapter_async.operations.blueprints import LARGEST_ARCHIVE
 
 FILES = (
     "manifest.yml",
@@ -87,6 +89,25 @@ def test_what_is_not_a_blueprint_is_refused(tmp_path: Path) -> None:
         ConfigurationError, match=r"link is not a plain file; copy what it points to"
     ):
         pack_blueprint(tmp_path)
+
+
+def test_what_cannot_be_packed_is_refused_with_its_name(tmp_path: Path) -> None:
+    root = written(tmp_path)
+    ignore = root / ".blueprintignore"
+    ignore.write_bytes(b"\xff\xfe*.md")
+    with pytest.raises(ConfigurationError, match=r"\.blueprintignore is not UTF-8"):
+        pack_blueprint(root)
+    ignore.write_bytes(b"\xef\xbb\xbf*.md")  # the mark that Windows writes
+    assert not any(name.endswith(".md") for name in names_in(pack_blueprint(root)))
+    (root / "large").touch()
+    os.truncate(root / "large", LARGEST_ARCHIVE + 1)  # holds nothing on disk
+    with pytest.raises(ConfigurationError, match="holds more than"):
+        pack_blueprint(root)
+    if sys.platform != "linux":
+        return  # where every name is UTF-8
+    (root / "large").rename(root / os.fsdecode(b"Ger\xe4t.lua"))
+    with pytest.raises(ConfigurationError, match=r"the name .*Ger.udce4t\.lua' is not UTF-8"):
+        pack_blueprint(root)
 
 
 def test_an_archive_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
