@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final, Literal
 
 import attrs
@@ -31,6 +30,8 @@ from enapter_async.operations.devices import (
     GenerateConfig,
     UpdateDevice,
 )
+from enapter_async.operations.provisioning import ProvisionStandalone
+from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 from tests.support.clock import FakeClock
 from tests.support.kinds import FINAL
 from tests.support.oracle import (
@@ -88,7 +89,10 @@ class Story:
 
 
 def _works(number: int) -> st.SearchStrategy[tuple[Operation[Any], ...]]:
-    """Return the operations on the device with that number: one, or two in order."""
+    """Return the operations on the device or the site with that number, or on a new one.
+
+    There is one, or there are two in order.
+    """
     device_id = f"dev-{number}"
     name = UpdateDevice(device_id=device_id, name=f"Name {number}")
     slug = UpdateDevice(device_id=f"slug-of-{device_id}", slug=f"slug-{number}")
@@ -96,9 +100,12 @@ def _works(number: int) -> st.SearchStrategy[tuple[Operation[Any], ...]]:
     delete = DeleteDevice(device_id=device_id)
     mint = GenerateConfig(device_id=device_id, protocol="MQTT")
     secure = GenerateConfig(device_id=device_id, protocol="MQTTS")
-    return st.sampled_from(
-        [(name,), (slug,), (assign,), (delete,), (mint,), (secure,), (name, assign), (assign, mint)]
-    )
+    made = ProvisionStandalone(name="New", slug=f"made-{number}", site_id="site-1")
+    site = CreateSite(name=f"Place {number}", timezone="Europe/Rome")
+    moved = UpdateSite(site_id=f"place-{number}", name=f"Name {number}")
+    closed = DeleteSite(site_id=f"place-{number}")
+    alone = (name, slug, assign, delete, mint, secure, made, site, moved, closed)
+    return st.sampled_from([*((each,) for each in alone), (name, assign), (assign, mint)])
 
 
 _moments = st.one_of(
@@ -357,11 +364,15 @@ def _counted(states: Iterable[str]) -> dict[State, int]:
 
 
 def sent(operation: Operation[Any], server: FaultServer) -> list[Arrival]:
-    """Return the arrivals of an operation; no other one has its method and path."""
+    """Return the arrivals of an operation; no other one has its method, path and new name."""
     request = operation.request()
     target = "/v3/" + "/".join(request.path)
+    key = {ProvisionStandalone: "slug", CreateSite: "name"}.get(type(operation))
+    named = b"" if key is None else f'"{getattr(operation, key)}"'.encode()
     return [
-        each for each in server.arrivals if each.method == request.method and each.target == target
+        each
+        for each in server.arrivals
+        if each.method == request.method and each.target == target and named in each.body
     ]
 
 
@@ -373,8 +384,9 @@ def effects_of(arrivals: list[Arrival], server: FaultServer) -> list[Effect]:
 def _held_once(operation: Operation[Any], effects: list[Effect], server: FaultServer) -> bool:
     if operation.repeat is Repeat.ONCE:
         return bool(effects)
-    device_id = str(operation.subject()).removeprefix("slug-of-")
-    return any(
-        operation.holds(None if state is None else SimpleNamespace(**state))
-        for state in server.world.past[device_id]
-    )
+    past = server.world.past[str(operation.subject()).removeprefix("slug-of-")]
+    if isinstance(operation, DeleteDevice | DeleteSite):
+        return None in past
+    # Not by `holds`, by which the run settles.
+    wanted = operation.changes().items()
+    return any(wanted <= state.items() for state in past if state is not None)
