@@ -6,6 +6,7 @@ python -m tests.distributed.kills --engine pgqueuer --kills 200 --crashes 20
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
@@ -30,9 +31,11 @@ from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.distributed.engines import ENGINES, prepared
+from tests.support.forks.starting import programs
 from tests.support.postgres import PostgresServer
 
 PATIENCE = 120.0
+IMPORTED = [f"enapter_async.fleet.distributed.engines.{name}" for name in ENGINES[1:]]
 
 
 @attrs.define(kw_only=True)
@@ -49,6 +52,18 @@ class Told:
     broken: list[str] = attrs.field(factory=list)
 
 
+@attrs.frozen
+class Worker:
+    """A worker: the process that was started, and the one that works, which may be a fork."""
+
+    process: asyncio.subprocess.Process
+    pid: int
+
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
 @attrs.define(kw_only=True)
 class Trial:
     """Jobs over one database, with workers that are disturbed by chance."""
@@ -60,8 +75,8 @@ class Trial:
     folder: Path
     chance: random.Random
     told: Told = attrs.field(factory=Told)
-    names: dict[str, asyncio.subprocess.Process] = attrs.field(factory=dict)
-    _workers: list[asyncio.subprocess.Process] = attrs.field(factory=list)
+    names: dict[str, Worker] = attrs.field(factory=dict)
+    _workers: list[Worker] = attrs.field(factory=list)
 
     async def take_over(self) -> float:
         """Kill a worker that has a partition; return how long the partition waited."""
@@ -73,7 +88,7 @@ class Trial:
             while not log.count_arrivals():  # noqa: ASYNC110 - the emulator has no event for it
                 await asyncio.sleep(0.02)
             killed = time.monotonic()
-            self.names[first].kill()
+            self.names[first].signal(signal.SIGKILL)
             await self._owner(control, job, but=first)
             took = time.monotonic() - killed
             await self._replace(self.names[first])
@@ -113,27 +128,29 @@ class Trial:
                 await self._start()
             yield
         finally:
-            for process in self._workers:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGCONT)
-                    process.terminate()
-            for process in self._workers:
+            for worker in self._workers:
+                worker.signal(signal.SIGCONT)
+                worker.signal(signal.SIGTERM)
+            for worker in self._workers:
                 try:
-                    await asyncio.wait_for(process.wait(), 15)
+                    await asyncio.wait_for(worker.process.wait(), 15)
                 except TimeoutError:
-                    process.kill()
+                    worker.signal(signal.SIGKILL)
                     self.told.broken.append("a worker did not end on SIGTERM")
             self._workers.clear()
 
     async def _start(self) -> None:
+        python = programs(os.environ, *IMPORTED) / "python"
         with (self.folder / "workers.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.distributed.worker_process",
+                python, "-m", "tests.distributed.worker_process",
                 self.emulator.base_url, self.address, self.engine, str(self.folder / "kept"),
-                f"worker-{len(self.names)}", stderr=log,
+                f"worker-{len(self.names)}", stdout=asyncio.subprocess.PIPE, stderr=log,
             )  # fmt: skip
-        self.names[f"worker-{len(self.names)}"] = process
-        self._workers.append(process)
+        assert process.stdout is not None
+        worker = Worker(process, int(await process.stdout.readline()))
+        self.names[f"worker-{len(self.names)}"] = worker
+        self._workers.append(worker)
 
     async def _submitted(self, *, by: int = 20, max_rate: float = 250.0) -> fleet.Job:
         self.told.jobs += 1
@@ -163,25 +180,25 @@ class Trial:
                 await asyncio.sleep(self.chance.uniform(0.1, 0.8))
                 await asyncio.to_thread(self.server.start)
                 continue
-            for process in [each for each in self._workers if each.returncode is not None]:
-                self.told.broken.append(f"a worker ended by itself: {process.returncode}")
-                self._workers.remove(process)
+            for worker in [each for each in self._workers if each.process.returncode is not None]:
+                self.told.broken.append(f"a worker ended by itself: {worker.process.returncode}")
+                self._workers.remove(worker)
                 await self._start()
-            process = self.chance.choice(self._workers)
+            worker = self.chance.choice(self._workers)
             if kind == "stop":
                 self.told.stops += 1
-                process.send_signal(signal.SIGSTOP)
+                worker.signal(signal.SIGSTOP)
                 await asyncio.sleep(self.chance.uniform(0.5, 1.8))
-                process.send_signal(signal.SIGCONT)
+                worker.signal(signal.SIGCONT)
             else:
                 self.told.kills += 1
-                process.kill()
-                await self._replace(process)
+                worker.signal(signal.SIGKILL)
+                await self._replace(worker)
 
-    async def _replace(self, process: asyncio.subprocess.Process) -> None:
+    async def _replace(self, worker: Worker) -> None:
         """Start another worker for one that was killed."""
-        await process.wait()
-        self._workers.remove(process)
+        await worker.process.wait()
+        self._workers.remove(worker)
         await self._start()
 
     def _check(self, job: fleet.Job) -> None:

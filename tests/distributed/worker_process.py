@@ -43,6 +43,8 @@ async def main(base_url: str, address: str, engine: str, folder: str, name: str)
         engine=engine_at(engine, address),
     )
     async with worker:
+        sys.stdout.write(f"{os.getpid()}\n")
+        sys.stdout.flush()
         await leaving.wait()
 
 

@@ -29,6 +29,7 @@ from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 from tests.fleet.killed_run import Settings, carry_out
+from tests.support.forks.starting import programs
 from tests.support.postgres import PostgresServer
 
 CHECKPOINT = "during a checkpoint"
@@ -105,7 +106,8 @@ class Story:
                 await carry_out(settings)
             return
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.fleet.killed_run", json.dumps(attrs.asdict(settings)))
+            *(programs(os.environ) / "python", "-m", "tests.fleet.killed_run"),
+            json.dumps(attrs.asdict(settings)),
         )
         try:
             if point == MID_REQUEST:

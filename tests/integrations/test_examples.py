@@ -18,10 +18,12 @@ import pytest
 from enapter_async.emulator import Emulator, Latency, World
 from tests.fleet.fleets import fleet_of, uuid
 from tests.integrations.backends import listening
+from tests.support.forks.starting import programs
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 APPS = ("aiohttp_app.py", "fastapi_app.py")
 DEVICES = 160
+IMPORTED = ("fastapi", "uvicorn", "aiohttp.web", "enapter_async.integrations.starlette")
 
 
 class Reachable(Protocol):
@@ -36,9 +38,18 @@ class Reachable(Protocol):
 
 @contextlib.asynccontextmanager
 async def backend(
-    app: str, server: Reachable, jobs: Path | str, *, token: str | None = None, errors: Any = None
+    app: str,
+    server: Reachable,
+    jobs: Path | str,
+    *,
+    token: str | None = None,
+    errors: Any = None,
+    forked: bool = True,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Start an example, and make sure that it has ended afterwards."""
+    """Start an example, and make sure that it has ended afterwards.
+
+    It is a fork of an imported Python (see `tests.support.forks`), unless its pid matters.
+    """
     with listening() as free:
         port = free.getsockname()[1]
     environment = {
@@ -49,8 +60,9 @@ async def backend(
         "PORT": str(port),
         "USER_HEADER": "X-User",
     }
+    program = programs(environment, *IMPORTED) / "python" if forked else sys.executable
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        program,
         str(EXAMPLES / app),
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -58,8 +58,8 @@ async def test_any_replica_handles_a_job_even_if_the_one_that_started_it_is_kill
     emulator.faults.add(Latency(seconds=0.25), times=None, when=lambda it: it.method != "GET")
     monkeypatch.setenv("CREDENTIALS", str(tmp_path / "kept"))
     async with (
-        backend(APPS[0], emulator, database) as (one, first),
-        backend(APPS[1], emulator, database) as (two, second),
+        backend(APPS[0], emulator, database, forked=False) as (one, first),
+        backend(APPS[1], emulator, database, forked=False) as (two, second),
         aiohttp.ClientSession() as session,
     ):
         job = await begun(session, first)
