@@ -124,7 +124,7 @@ async def each_says(page: Step) -> dict[str, bool]:
         st.just((200, b"{}")),
     ),
 )
-@examples(40)
+@examples(25)
 def test_plan_guard_run_and_wave_agree_on_every_404(
     body: bytes, label: str, listing: tuple[int, bytes]
 ) -> None:

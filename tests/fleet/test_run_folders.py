@@ -1,10 +1,11 @@
 """Run folders are sorted by the start of their runs, whatever the clock says."""
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, find_run
+from tests.support.forks.starting import programs
 
 _MAKER = """
 import sys
@@ -45,14 +46,15 @@ def test_the_number_of_a_killed_process_is_skipped(tmp_path: Path) -> None:
 
 
 def test_processes_that_begin_runs_at_once_never_share_a_number(tmp_path: Path) -> None:
+    maker, runs = tmp_path / "maker.py", tmp_path / "runs"
+    maker.write_text(_MAKER, "utf-8")
+    python = programs(os.environ) / "python"
     makers = [
-        subprocess.Popen(  # noqa: S603 - this very Python, and a program of this test
-            [sys.executable, "-c", _MAKER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
+        subprocess.Popen([python, maker, runs], stdout=subprocess.PIPE, text=True)  # noqa: S603 - of this test
+        for _ in range(4)
     ]
     told = [maker.communicate(timeout=60)[0].split() for maker in makers]
-    assert [maker.returncode for maker in makers] == [0, 0]
+    assert [maker.returncode for maker in makers] == [0, 0, 0, 0]
     numbers = [[int(name.split("-")[1]) for name in names] for names in told]
     assert all(each == sorted(each) for each in numbers)
-    assert len({number for each in numbers for number in each}) == 80
+    assert len({number for each in numbers for number in each}) == 160

@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async import fleet
@@ -59,7 +59,6 @@ class Chancy(ScriptedCaller):
             raise error()
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     ends=st.lists(
         st.sampled_from(["applied"] * 6 + ["failed", "failed", "unknown", "timed out", "401"]),

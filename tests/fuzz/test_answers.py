@@ -130,7 +130,7 @@ def most_kib() -> int:
 
 @example(operation=GET, data=_wholes()[0], ending="fin")
 @given(operation=operations, data=damaged(*_wholes()), ending=endings)
-@examples(70)
+@examples(40)
 def test_a_damaged_answer_is_a_value_or_one_of_our_errors(
     kind: TransportKind, loop: Loop, operation: Operation[Any], data: bytes, ending: Any
 ) -> None:
@@ -146,7 +146,7 @@ def test_noise_is_one_of_our_errors(
 
 
 @given(operation=operations, data=_header_answers(), ending=endings)
-@examples(70)
+@examples(40)
 def test_odd_headers_are_a_value_or_one_of_our_errors(
     kind: TransportKind, loop: Loop, operation: Operation[Any], data: bytes, ending: Any
 ) -> None:

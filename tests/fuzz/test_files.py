@@ -136,7 +136,7 @@ noise = st.binary(max_size=200)
 
 
 @given(data=damaged(CSV, JSON_LINES) | noise)
-@examples(300)
+@examples(150)
 def test_a_file_of_operations(data: bytes) -> None:
     with soon():
         try:
@@ -147,7 +147,7 @@ def test_a_file_of_operations(data: bytes) -> None:
 
 
 @given(data=damaged(PLAN) | noise)
-@examples(200)
+@examples(100)
 def test_a_plan(place: Path, data: bytes) -> None:
     path = put(place, data)
     with soon():
@@ -169,7 +169,7 @@ def test_a_plan_of_other_lines(place: Path, rows: list[bytes]) -> None:
 
 
 @given(data=damaged(FLEET) | noise)
-@examples(300)
+@examples(150)
 def test_a_fleet_of_the_emulator(place: Path, data: bytes) -> None:
     path = put(place, data)
     with soon(), suppress(fleetfile.FleetFileError):
@@ -187,14 +187,14 @@ JSON_VALUES = st.recursive(
 
 
 @given(values=st.lists(JSON_VALUES, max_size=3))
-@examples(200)
+@examples(100)
 def test_a_fleet_of_any_json(values: list[Any]) -> None:
     with soon(), suppress(fleetfile.FleetFileError):
         fleetfile.fleet(values, now=NOW)
 
 
 @given(data=damaged(KEPT) | noise)
-@examples(200)
+@examples(100)
 def test_a_file_of_credentials(place: Path, data: bytes) -> None:
     path = put(place, data)
     with soon():
@@ -313,7 +313,7 @@ places_in_rows = st.sampled_from([(table, each) for table in COLUMNS for each in
 @given(
     wrongs=st.lists(st.tuples(places_in_rows, VALUES, st.integers(0, 9)), min_size=1, max_size=3)
 )
-@examples(120)
+@examples(60)
 def test_a_journal_of_wrong_rows(
     place: Path, whole: Path, wrongs: list[tuple[tuple[str, str], Any, int]]
 ) -> None:

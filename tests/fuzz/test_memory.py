@@ -1,11 +1,13 @@
 """However an answer is built, a client holds little more memory for it than the size limit."""
 
 import asyncio
+import os
 import sys
 from typing import Final
 
 import pytest
 
+from tests.support.forks.starting import programs
 from tests.support.kinds import each
 from tests.support.replies import bomb, end, flood, gzip_bomb, head, interim, message, raw
 from tests.support.server import Exchange, FaultServer, Reply, ignored
@@ -56,8 +58,7 @@ async def grown_mib(reply: Reply) -> float:
     async with FaultServer() as server:
         server.always(ignored(reply))
         child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "tests.fuzz.held", "direct", str(server.port)),
+            *(programs(os.environ) / "python", "-m", "tests.fuzz.held", "direct", str(server.port)),
             stdout=asyncio.subprocess.PIPE,
         )
         try:

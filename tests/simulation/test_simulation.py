@@ -18,6 +18,15 @@ OF_NOUNS = 200
 CHUNK = 50
 FIRST = (0, CHUNK, 2 * CHUNK, NOUNS, NOUNS + CHUNK)
 """The first seed of each chunk that is played unbroken; `.ci/run` plays 4,000 others."""
+FOUND_LATE = {
+    "abort off by one": 56,
+    "abort one too late": 81,
+    "a session tells as held what an earlier one sent": 107,
+    "a proxy's 404 is a device that is gone": 99,
+    "a resume reads back nothing of earlier sessions": 31,
+    "the guard is skipped": 31,
+}
+"""Seeds that are tried first, because they find what many others do not; a wrong one costs time."""
 BREAKS_OF_NOUNS = (
     "a once-only operation is repeated after M",
     "a pending operation is sent again",
@@ -65,7 +74,8 @@ def test_another_process_gives_the_same_story() -> None:
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_each_break_is_found(name: str) -> None:
-    found = first_caught(name, range(SEEDS))
+    likely = FOUND_LATE.get(name, 0)
+    found = first_caught(name, (likely, *range(SEEDS)))
     assert found is not None, f"no seed below {SEEDS} finds that {name}"
 
 
