@@ -14,7 +14,7 @@ from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.fleet.journal.postgres.schema import prepare
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
-from tests.support.budget import LONG, LONG_FACTOR
+from tests.support.budget import EXAMPLES, LONG, LONG_FACTOR
 from tests.support.clock import FakeClock
 from tests.support.postgres import PostgresServer
 from tests.support.postgres import is_installed as postgres_is_installed
@@ -27,7 +27,7 @@ __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 # No example is judged by its duration, which depends on the machine; see `budget` for more.
 settings.register_profile(
     "unhurried",
-    max_examples=50 * LONG_FACTOR if LONG else 50,
+    max_examples=EXAMPLES * LONG_FACTOR if LONG else EXAMPLES,
     deadline=None,
     derandomize=not LONG,
     database=None,

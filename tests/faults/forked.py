@@ -23,6 +23,8 @@ import attrs
 import hypothesis
 import pytest
 
+from tests.support.budget import EXAMPLES
+
 if sys.platform != "win32":
     import resource
 
@@ -102,6 +104,7 @@ def _run(trial: Trial, folder: Path, answer: Connection) -> None:
         # Shrinking an example would only cost time, and keeping it would mislead a later run.
         hypothesis.settings.register_profile(
             "broken",
+            max_examples=EXAMPLES,
             database=None,
             derandomize=True,
             phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),

@@ -10,6 +10,8 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+EXAMPLES: Final = 50
+"""For properties without a budget of their own."""
 LONG_FACTOR: Final = 25
 LONG: Final = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
