@@ -20,9 +20,10 @@ from enapter_async.cli.places import find_place
 from enapter_async.cli.streams import fancy
 from enapter_async.cli.watch_view import view_of
 from enapter_async.cli.watched_devices import AT_ONCE, WatchedDevices
-from enapter_async.cli.watched_run import Look, Rate, Watched, WatchedJob, WatchedRun
+from enapter_async.cli.watched_run import RATE_S, Look, Watched, WatchedJob, WatchedRun
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.progress import RecentRate
 
 DRAWN_EVERY_S: Final = 1.0
 TOLD_EVERY_S: Final = 5.0
@@ -100,8 +101,8 @@ async def _follow(
 
     `reads` is how many devices are sampled, and how often; None reads none.
     """
-    rate, took = Rate(), 0.0
-    look = rate.on(await watched.look())
+    rate, took = RecentRate(RATE_S), 0.0
+    look = await _rated(watched, rate)
     unread = "--no-devices was given" if reads is None else ""
     devices: WatchedDevices | None = None
     async with contextlib.AsyncExitStack() as stack:
@@ -120,7 +121,7 @@ async def _follow(
             view.show(look, None if devices is None else devices.last, unread)
             await asyncio.sleep(max(every, _SHARE * took))
             before = time.monotonic()
-            look = rate.on(await watched.look())
+            look = await _rated(watched, rate)
             took = time.monotonic() - before
             if following is not None and following.done():
                 following.result()
@@ -128,6 +129,11 @@ async def _follow(
             await devices.read_last(look)
         view.show(look, None if devices is None else devices.last, unread)
     return look
+
+
+async def _rated(watched: Watched, rate: RecentRate) -> Look:
+    look = await watched.look()
+    return attrs.evolve(look, rate=rate.take(time.monotonic(), look.ended))
 
 
 @contextlib.asynccontextmanager

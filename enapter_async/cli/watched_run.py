@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
@@ -26,7 +24,8 @@ from enapter_async.text import plain
 
 TROUBLES: Final = 5
 """How many operations that were not done are shown."""
-_RATE_S: Final = 30.0
+RATE_S: Final = 30.0
+"""The number of seconds over which the rate is measured."""
 
 
 @attrs.frozen(kw_only=True)
@@ -159,20 +158,3 @@ def _ways_on(job: Job, status: JobStatus) -> Iterator[tuple[str, str]]:
         yield "to start one", worker_command(job.place, status.unserved)
     if status.over and not status.ended:
         yield "to continue", resume_command(job)
-
-
-class Rate:
-    """How many operations have ended per second lately, from one look to the next."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def on(self, look: Look) -> Look:
-        """Return the look with its rate."""
-        now = time.monotonic()
-        self._seen.append((now, look.ended))
-        while self._seen[0][0] < now - _RATE_S:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        rate = (look.ended - before) / (now - since) if now > since else None
-        return attrs.evolve(look, rate=rate)

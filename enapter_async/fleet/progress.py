@@ -1,4 +1,4 @@
-"""Estimate the remaining time of a run from its recent pace, not counting pauses."""
+"""Compute the recent rate of a run, and from it the remaining time, not counting pauses."""
 
 from collections import deque
 from collections.abc import Callable
@@ -53,3 +53,19 @@ class Estimate:
         if self._done == before or worked < LEAST_SECONDS:
             return None
         return number * (worked - since) / (self._done - before)
+
+
+class RecentRate:
+    """The rate of a number that is read now and then, over the last `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def take(self, now: float, number: int) -> float | None:
+        """Record the number at a time; return its increase per second, or None if not yet known."""
+        self._seen.append((now, number))
+        while self._seen[0][0] < now - self._seconds:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return max(0, number - before) / (now - since) if now > since else None

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from enapter_async.fleet.journal.postgres.address import without_password
 from enapter_async.fleet.journal.postgres.jobs import partition_run
 from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.progress import RecentRate
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.job_reader import TROUBLES_TOLD, troubles_in, unknown_in
 from enapter_async.integrations.progress import (
@@ -98,7 +98,7 @@ class DatabaseReader:
         self._job = job
         self._worker = worker
         self._lock = threading.Lock()
-        self._rate = _Rate()
+        self._rate = RecentRate(RATE_SECONDS)
         self._partitions: dict[int, tuple[tuple[Any, ...], _Partition]] = {}
 
     def look(self, rows: Rows, now: float) -> Seen:
@@ -108,7 +108,7 @@ class DatabaseReader:
         counts = dict(status.counts)
         with self._lock:
             partitions = list(self._not_done(rows.partitions))
-            rate = self._rate.value(now, status.total - counts[State.HELD])
+            rate = self._rate.take(now, status.total - counts[State.HELD]) or 0.0
         if phase.active:
             counts[State.HELD] = 0  # unfinished operations are not held while the job is running
         unknown = Unknown(*map(sum, zip(*(each.unknown for each in partitions), strict=True)))
@@ -167,21 +167,6 @@ class DatabaseReader:
                 unknown=unknown_in(journal, replay),
                 troubles=tuple(troubles_in(journal, replay, running=running)),
             )
-
-
-class _Rate:
-    """How many operations end in a second, from counts that are read now and then."""
-
-    def __init__(self) -> None:
-        self._looks: deque[tuple[float, int]] = deque()
-
-    def value(self, now: float, ended: int) -> float:
-        """Return operations per second since the oldest reading of the last five seconds."""
-        self._looks.append((now, ended))
-        while self._looks[0][0] < now - RATE_SECONDS:
-            self._looks.popleft()
-        began, before = self._looks[0]
-        return max(0, ended - before) / (now - began) if now > began else 0.0
 
 
 def _mark(job: Job, troubles: Sequence[Mapping[str, Any]]) -> str:

@@ -67,6 +67,7 @@ class _WithSlug(_Provision):
 
     __slots__ = ()
 
+    settles: ClassVar[Settles] = Settles.KEY
     type: ClassVar[str]
     """The type of the new device."""
     name: str
@@ -128,6 +129,7 @@ class _WithHardwareId(_Provision):
 
     __slots__ = ()
 
+    settles: ClassVar[Settles] = Settles.SEARCH
     hardware_id: str
     site_id: str | None
 
@@ -165,7 +167,6 @@ class ProvisionStandalone(_WithSlug):
     """
 
     kind: ClassVar[str] = "provisioning.standalone"
-    settles: ClassVar[Settles] = Settles.KEY
     type: ClassVar[str] = DeviceType.STANDALONE
 
     name: str = attrs.field(converter=_name)
@@ -186,7 +187,6 @@ class ProvisionLuaDevice(_WithSlug):
     """
 
     kind: ClassVar[str] = "provisioning.lua_device"
-    settles: ClassVar[Settles] = Settles.KEY
     type: ClassVar[str] = DeviceType.LUA
 
     name: str = attrs.field(converter=_name)
@@ -210,7 +210,6 @@ class ProvisionVucm(_WithHardwareId):
     """
 
     kind: ClassVar[str] = "provisioning.vucm"
-    settles: ClassVar[Settles] = Settles.SEARCH
 
     name: str = attrs.field(converter=_name)
     hardware_id: str = attrs.field(converter=_hardware_id)
@@ -233,7 +232,6 @@ class ProvisionUcm(_WithHardwareId):
     """
 
     kind: ClassVar[str] = "provisioning.ucm"
-    settles: ClassVar[Settles] = Settles.SEARCH
     answer: ClassVar[Answer[Provisioned]] = Answer(
         key=WHOLE, type=Provisioned, max_bytes=MIB, secret=True
     )

@@ -1,5 +1,6 @@
 """Handles the steps between two waves: verification, the hold, the health gate, the guard."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from itertools import compress, islice
 from typing import Any, Final
@@ -168,9 +169,8 @@ class WaveRunner:
         if not wanted:
             return 0
         detail = f"reading back {_devices(len(wanted))} of wave {verification.number + 1}"
-        self._wait(Wait(reason=Reason.READ_BACK, since=self._now(), detail=detail))
-        differing = [each for each in await read_each(self._shows, wanted) if each]
-        self._on_event(RunGoesOn())
+        with self._waiting(Reason.READ_BACK, detail):
+            differing = [each for each in await read_each(self._shows, wanted) if each]
         if differing:
             raise self._refusal(
                 verification,
@@ -203,11 +203,8 @@ class WaveRunner:
     async def _hold(self) -> None:
         seconds = self._rollout.hold
         if seconds > 0:
-            now = self._now()
-            detail = "the hold between two waves"
-            self._wait(Wait(reason=Reason.HOLD, since=now, until=now + seconds, detail=detail))
-            await self._clock.sleep(seconds)
-            self._on_event(RunGoesOn())
+            with self._waiting(Reason.HOLD, "the hold between two waves", seconds):
+                await self._clock.sleep(seconds)
 
     async def _look_before(self, wave: int) -> tuple[str, ...]:
         """Find devices of the wave that are online, for the health gate."""
@@ -220,9 +217,9 @@ class WaveRunner:
         sample = list(islice((each for each in current if each), gate.sample))
         if not sample:
             return ()
-        self._tell_health(f"checking {_devices(len(sample))} of wave {wave + 1}")
-        online = await read_each(self._is_online, sample)
-        self._on_event(RunGoesOn())
+        detail = f"checking {_devices(len(sample))} of wave {wave + 1}"
+        with self._waiting(Reason.HEALTH, detail):
+            online = await read_each(self._is_online, sample)
         return tuple(compress(sample, online))
 
     async def _check_health(self, verification: WaveVerification) -> None:
@@ -230,9 +227,9 @@ class WaveRunner:
         if gate is None or not were:
             return
         detail = f"checking whether {_devices(len(were))} of wave {verification.number + 1}"
-        self._tell_health(f"{detail} {'is' if len(were) == 1 else 'are'} still online")
-        lost = (await read_each(self._is_online, were)).count(False)
-        self._on_event(RunGoesOn())
+        detail += f" {'is' if len(were) == 1 else 'are'} still online"
+        with self._waiting(Reason.HEALTH, detail):
+            lost = (await read_each(self._is_online, were)).count(False)
         if lost * 100 > gate.most_lost * len(were):
             raise self._refusal(
                 verification,
@@ -256,25 +253,29 @@ class WaveRunner:
         self._sites |= sites
         if not sites:
             return {}
-        self._tell_health("checking the gates before the next wave")
-        met = await self._gates.before(sites)
-        self._on_event(RunGoesOn())
-        return met
+        with self._waiting(Reason.HEALTH, "checking the gates before the next wave"):
+            return await self._gates.before(sites)
 
     async def _check_gates(self, verification: WaveVerification) -> int:
         """Check the gates after a wave; return how many devices are counted separately."""
         if not any(verification.met.values()):
             return 0
-        self._tell_health("checking the gates after the last wave")
-        judged = await self._gates.after(verification.met, self._sites)
-        self._on_event(RunGoesOn())
+        with self._waiting(Reason.HEALTH, "checking the gates after the last wave"):
+            judged = await self._gates.after(verification.met, self._sites)
         if judged.why:
             apart = f"; {judged.apart} devices are not configured" if judged.apart else ""
             raise self._refusal(verification, f"{judged.why}{apart}")
         return judged.apart
 
-    def _tell_health(self, detail: str) -> None:
-        self._wait(Wait(reason=Reason.HEALTH, since=self._now(), detail=detail))
+    @contextlib.contextmanager
+    def _waiting(self, reason: Reason, detail: str, seconds: float | None = None) -> Iterator[None]:
+        """Report that the run waits, and that it continues unless an error is raised."""
+        now = self._clock.monotonic()
+        until = None if seconds is None else now + seconds
+        wait = Wait(reason=reason, since=now, until=until, detail=detail)
+        self._on_event(RunWaiting(wait=wait))
+        yield
+        self._on_event(RunGoesOn())
 
     async def _is_online(self, device_id: str) -> bool:
         return await is_online(self._client, device_id)
@@ -299,12 +300,6 @@ class WaveRunner:
                 return ""
             problem = ""
         return f"{described(operation)}{problem}"
-
-    def _wait(self, wait: Wait) -> None:
-        self._on_event(RunWaiting(wait=wait))
-
-    def _now(self) -> float:
-        return self._clock.monotonic()
 
 
 def _devices(number: int) -> str:
