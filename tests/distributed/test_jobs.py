@@ -203,7 +203,10 @@ async def test_devices_that_go_offline_stop_the_job(emulator: Emulator, folder: 
 async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: Path) -> None:
     works = renames(emulator, sites=3)
     job = await submitted(emulator, folder, works, by="site")
-    async with worker(emulator, folder, queues=("site:site-0", "site:site-2")):
+    async with (
+        worker(emulator, folder, queues=("site:site-0",), name="same"),
+        worker(emulator, folder, queues=("site:site-2",), name="same"),
+    ):
         async with asyncio.timeout(40):
             while (await job.status()).finished < 2:  # noqa: ASYNC110 - the database has no event for it
                 await asyncio.sleep(0.01)

@@ -52,13 +52,17 @@ async def test_a_worker_of_another_version_carries_out_nothing(
     await submitted(emulator, place)
     if is_address(place):
         with closing(connect(Address.parse(place))) as connection:
-            connection.execute("UPDATE enapter_fleet.version SET version = 99")
+            connection.execute("UPDATE enapter_fleet.version SET version = 1")
+        advice = "uses version 2: stop the workers, and run `enapter-async fleet journal prepare "
     else:
         jobs = SQLiteJobs.open(Path(place) / JOB_FILE)
         jobs.execute_now("PRAGMA user_version=99")
         jobs.close_now()
+        advice = "version 99, but this release works on version 2: finish it with the release "
+    with pytest.raises(RunRefusedError, match=advice):
+        await submitted(emulator, place)
     finishing = worker(emulator, place)
-    with pytest.raises(RunRefusedError, match="version 99, but this release"):
+    with pytest.raises(RunRefusedError, match=advice):
         async with finishing:
             await finishing.finish()
     async with worker(emulator, place, name="other"):  # one that stays waits for another release

@@ -139,9 +139,8 @@ class Control:
     lease: float = LEASE_S
     leases: PartitionLeases = attrs.field(init=False)
 
-    @leases.default
-    def _leases(self) -> PartitionLeases:
-        return PartitionLeases(self.database, self.worker, self.lease)
+    def __attrs_post_init__(self) -> None:
+        self.leases = PartitionLeases(self.database, self.worker, self.lease)
 
     async def close(self) -> None:
         """Close the connection."""

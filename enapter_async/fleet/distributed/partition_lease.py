@@ -77,11 +77,10 @@ class Claim:
 
 _ALIVE: Final = (
     "INSERT INTO {p}worker (name, queues, alive_until)"
-    " VALUES (:worker, :queues, {now} + :lease)"
-    " ON CONFLICT (name) DO UPDATE"
-    " SET queues = excluded.queues, alive_until = excluded.alive_until"
+    " VALUES (:identity, :queues, {now} + :lease)"
+    " ON CONFLICT (name) DO UPDATE SET alive_until = excluded.alive_until"
 )
-_GONE: Final = "DELETE FROM {p}worker WHERE name = :worker OR alive_until < {now} - :forgotten"
+_GONE: Final = "DELETE FROM {p}worker WHERE name = :identity OR alive_until < {now} - :forgotten"
 FORGOTTEN_S: Final = 3600.0
 
 
@@ -92,6 +91,8 @@ class PartitionLeases:
     _database: JobDatabase
     worker: str
     seconds: float
+    _identity: str = attrs.field(init=False, factory=process_name)
+    """Unlike the worker's name, which people choose, nobody else has it."""
 
     async def take(
         self, queues: Sequence[str] | None, *, only: str = "", no: int = -1
@@ -156,12 +157,12 @@ class PartitionLeases:
     async def alive(self, queues: Sequence[str] | None) -> None:
         """Record that this worker takes partitions of these queues (None: all) for two leases."""
         await self._database.execute(
-            _ALIVE, worker=self.worker, queues=json.dumps(queues), lease=2 * self.seconds
+            _ALIVE, identity=self._identity, queues=json.dumps(queues), lease=2 * self.seconds
         )
 
     async def gone(self) -> None:
         """Record that this worker takes no more; forget those that were killed long ago."""
-        await self._database.execute(_GONE, worker=self.worker, forgotten=FORGOTTEN_S)
+        await self._database.execute(_GONE, identity=self._identity, forgotten=FORGOTTEN_S)
 
     def _of(self, claim: Claim) -> dict[str, Any]:
         return {
