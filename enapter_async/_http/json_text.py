@@ -1,12 +1,14 @@
 """JSON as UTF-8 bytes, with orjson if it is installed, otherwise with the standard library.
 
-Both refuse the same input: NaN, a byte order mark, encodings other than UTF-8, nesting beyond
-`DEEPEST`, and objects that contain a name twice: RFC 8259, section 4, does not define their
-meaning, so an intermediary may have read them differently.
+Both refuse the same input: NaN, numbers beyond a float, a byte order mark, encodings other than
+UTF-8, halves of surrogate pairs, which are no text, nesting beyond `DEEPEST`, and objects that
+contain a name twice: RFC 8259, section 4, does not define their meaning, so an intermediary may
+have read them differently.
 """
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
@@ -38,6 +40,8 @@ def decode_plainly(body: bytes) -> Any:
                 raise ValueError("the JSON is followed by something else")
         else:
             data = _DECODER.decode(text)
+        if b"\\" in body and (rb"\ud" in body or rb"\uD" in body):
+            _ENCODER.encode(data).encode("utf-8")  # raises ValueError for half of a surrogate pair
         if len(body) <= _SHALLOW or not _is_too_deep(body, data):
             return data
     except RecursionError:
@@ -83,8 +87,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
 # `json.loads` and `json.dumps` would create these again for each call.
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once_each)
+_DECODER: Final = json.JSONDecoder(
+    parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_once_each
+)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
