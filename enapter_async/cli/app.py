@@ -1,19 +1,17 @@
 """The root command; subcommands are imported only when they are used."""
 
 import errno
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
 from enapter_async.cli.descriptors import check_spare
 from enapter_async.cli.exit_codes import MEANINGS, Exit
-from enapter_async.cli.groups import Nouns, own_first
+from enapter_async.cli.groups import Directory
 from enapter_async.cli.options import (
     TYPED,
     Settings,
@@ -54,40 +52,15 @@ _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
 _FULL: Final = "; free some space, or use another folder (ENAPTER_STATE_DIR is that of runs)"
 
 
-class _Root(Nouns):
-    """Finds commands by name, and prints the package's errors as messages."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"enapter_async.cli.{cmd_name}")
-        command: click.Command = module.command
-        return own_first(command)
+class _Root(Directory):
+    """Prints the package's errors as messages."""
 
     def meant_by(self, ctx: click.Context, name: str) -> list[str]:
         # A verb without its noun, such as `apply` for `fleet apply`.
         fleet = self.get_command(ctx, "fleet")
-        if isinstance(fleet, click.Group) and fleet.get_command(ctx, name) is not None:
+        if isinstance(fleet, click.Group) and name in fleet.list_commands(ctx):
             return [f"fleet {name}"]
         return super().meant_by(ctx, name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Reading the help from the commands would import all of them.
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # The names and texts are known here; reading them from the commands would import all.
-        if incomplete.startswith("-"):
-            return super().shell_complete(ctx, incomplete)
-        return [
-            CompletionItem(name, help=text)
-            for name, text in _COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[TYPED] = tuple(args)
@@ -118,6 +91,7 @@ def _exit_of(error: EnapterError) -> Exit:
 
 @click.group(
     cls=_Root,
+    entries={name: (name, click.Command(name, short_help=_COMMANDS[name])) for name in _COMMANDS},
     epilog=_EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -3,10 +3,12 @@
 import difflib
 import functools
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from enapter_async.text import plain
 
@@ -76,6 +78,48 @@ class Nouns(click.Group):
         if synonym is not None and synonym in names:
             return [synonym]
         return difflib.get_close_matches(name.lower(), names, 2, _LIKENESS)
+
+
+class Directory(Nouns):
+    """A group whose commands are imported when they are chosen.
+
+    `entries` has for each command its module, and a command that only has its help, for lists.
+    """
+
+    def __init__(
+        self, *given: Any, entries: Mapping[str, tuple[str, click.Command]], **named: Any
+    ) -> None:
+        super().__init__(*given, **named)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in order."""
+        return sorted(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of this name."""
+        if cmd_name not in self.entries:
+            return None
+        module = import_module(f"enapter_async.cli.{self.entries[cmd_name][0]}")
+        for each in vars(module).values():
+            if isinstance(each, click.Command) and each.name == cmd_name:
+                return own_first(each)
+        raise LookupError(f"{module.__name__} has no command {cmd_name}")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands."""
+        described = {name: command for name, (_, command) in self.entries.items()}
+        click.Group(commands=described).format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, or the options, that begin so."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=self.entries[name][1].get_short_help_str())
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
 
 
 def own_first(command: click.Command) -> click.Command:

@@ -1,10 +1,12 @@
 """The root command: help, options, errors, and the cost of a start."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +14,7 @@ from enapter_async import __version__
 from enapter_async.cli import main
 from enapter_async.cli.app import cli
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.groups import Directory
 from enapter_async.emulator import Emulator
 from tests.cli.conftest import Run
 
@@ -53,11 +56,83 @@ def test_main_returns_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "explode"]) == Exit.USAGE
 
 
-def test_the_module_is_the_command_line() -> None:
-    command = [sys.executable, "-m", "enapter_async", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 - our own program
-    assert done.returncode == 0
-    assert __version__ in done.stdout
+STARTS = """
+import os, runpy, sys
+
+def ran(*words, **completing):
+    sys.argv[1:] = words
+    os.environ.update(completing)
+    try:
+        runpy.run_module("enapter_async", run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        print(ending.code)
+    for name in completing:
+        del os.environ[name]
+    print("loaded", *sys.modules)
+
+import enapter_async
+print("loaded", *sys.modules)
+ran("--version")
+ran("fleet", "--help")
+ran(_ENAPTER_ASYNC_COMPLETE="bash_complete", COMP_WORDS="enapter-async fleet ap", COMP_CWORD="2")
+ran(_ENAPTER_ASYNC_COMPLETE="bash_complete", COMP_WORDS="enapter-async devices l", COMP_CWORD="2")
+ran("devices", "list", "--limit", "1")
+"""
+UNUSED = {
+    "enapter_async.emulator",
+    "enapter_async.fleet.outcomes",
+    "enapter_async.fleet.run",
+    "enapter_async.integrations",
+    "enapter_async.api.rules",
+    "enapter_async.operations.kinds",
+    "enapter_async.operations.telemetry",
+    "rich.console",
+    "sqlite3",
+    "zipfile",
+}
+"""What a command that reads devices does not use."""
+OF_A_CALL = {"aiohttp", "asyncio", "cattrs", "enapter_async.client", "enapter_async.cli.objects"}
+
+
+def test_a_start_imports_only_what_it_uses(environment: dict[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", STARTS],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    shown, stages = [], []
+    for line in done.stdout.splitlines():
+        if line.startswith("loaded "):
+            stages.append(set(line.split()))
+        else:
+            shown.append(line)
+    assert __version__ in shown[0]
+    assert {"plain,apply", "plain,list"} < set(shown)
+    package, *light, listing = stages
+    assert {each for each in package if each.startswith("enapter_async")} == {
+        "enapter_async",
+        "enapter_async._door",
+    }
+    assert len(light) == 4
+    for loaded in light:
+        assert not loaded & (UNUSED | OF_A_CALL)
+    assert shown[-1] == "0"
+    assert listing >= OF_A_CALL
+    assert not listing & UNUSED
+
+
+def test_the_help_of_commands_is_known_before_they_are_imported() -> None:
+    context = click.Context(cli, info_name="enapter-async")
+    fleet = cli.get_command(context, "fleet")
+    assert isinstance(fleet, Directory)
+    for name, (_, described) in fleet.entries.items():
+        command = fleet.get_command(context, name)
+        assert command is not None
+        for limit in (20, 45, 200):
+            assert described.get_short_help_str(limit) == command.get_short_help_str(limit)
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
