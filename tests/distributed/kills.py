@@ -171,8 +171,11 @@ class Trial:
         while todo:
             await asyncio.sleep(self.chance.uniform(0.5, 1.5) * apart)
             with contextlib.suppress(fleet.JournalError):
-                if (await job.status()).over:
+                status = await job.status()
+                if status.over:
                     return
+                if status.unserved:
+                    continue  # all are still starting, and more kills would only keep them from it
             kind = todo.pop()
             if kind == "crash":
                 self.told.crashes += 1

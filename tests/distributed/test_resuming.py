@@ -86,6 +86,23 @@ async def test_the_same_resume_twice_has_one_effect(two: list[Control]) -> None:
     assert [type(each) for each in told] == [AlreadyResumedError, AlreadyResumedError]
 
 
+async def test_what_a_session_counted_before_the_resume_counts_no_more(two: list[Control]) -> None:
+    one, other = two
+    assert await resumed_at_once(two, RETRY, RETRY) == [None, None]
+    claim = await one.leases.take(None)
+    assert claim is not None
+    await other.stop("job", "too many failed")
+    record = await other.job("job")
+    assert record is not None
+    await other.resume(record, RETRY, accept=False)
+    told = counts(failed=10, judged_failed=10)
+    assert await one.leases.renew(claim, told) is None
+    assert not await one.leases.give_back(claim, told, finished=True)
+    [wave] = await other.waves("job")
+    assert (wave.open, wave.judged["failed"]) == (2, 0)
+    assert (await other.leases.take(None, no=claim.no)) is not None
+
+
 async def test_both_wait_for_one_row_and_then_one_has_resumed_the_job(database: str) -> None:
     address = Address.parse(database, with_run=False)
     one = await with_job(PostgresJobs(address), "a")

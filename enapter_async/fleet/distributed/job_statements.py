@@ -55,8 +55,10 @@ _WAVES: Final = (
     + _SUMS
     + " FROM {p}part WHERE job = :job GROUP BY wave ORDER BY wave"
 )
+# A session that still ends what it had in flight is taken over: it counted before the resume.
 _AGAIN: Final = (
-    "UPDATE {p}part SET failures = 0, not_before = 0, why = '',"
+    "UPDATE {p}part SET failures = 0, not_before = 0, why = '', waits = '',"
+    " owner = '', owned_until = 0, tries = tries + 1,"
     " open = CASE WHEN applied + unchanged + absent < size THEN 1 ELSE 0 END, "
     + ", ".join(f"judged_{name} = 0" for name in JUDGED)
     + " WHERE job = :job"
