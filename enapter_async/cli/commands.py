@@ -10,10 +10,9 @@ import click
 from enapter_async.api.accepted import WAIT
 from enapter_async.api.checking import checked
 from enapter_async.cli import objects, writing
-from enapter_async.cli.groups import Decorator
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.noun_options import through_site
-from enapter_async.cli.options import Settings, SharedGroup, time_option
+from enapter_async.cli.options import Settings, SharedGroup, seconds_option, time_option
 from enapter_async.cli.prompts import confirm
 from enapter_async.models.commands import ExecutionsOrder
 from enapter_async.models.manifest import Command, Manifest
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
     from enapter_async.client import Client
 
 
-def _wait(text: str) -> Decorator:
-    return click.option(
-        "--wait",
-        type=click.FloatRange(min=0),
-        default=WAIT,
-        show_default=True,
-        metavar="SECONDS",
-        help=text,
-    )
-
-
 @click.group("commands", cls=SharedGroup)
 def command() -> None:
     """Execute commands on single devices, and show their executions."""
@@ -45,7 +33,7 @@ def command() -> None:
 @click.argument("device")
 @click.argument("name")
 @click.option("--args", "arguments", metavar="JSON", help="The arguments, as a JSON object.")
-@_wait("How long to follow the execution; 0 does not follow it.")
+@seconds_option("--wait", "How long to follow the execution; 0 does not follow it.", WAIT)
 @click.option(
     "--blocking",
     is_flag=True,
@@ -101,7 +89,7 @@ def _confirm(declared: Command | None, *, yes: bool) -> None:
 @command.command("follow")
 @click.argument("device")
 @click.argument("execution")
-@_wait("How long to follow the execution.")
+@seconds_option("--wait", "How long to follow the execution.", WAIT)
 @through_site
 def follow_execution(
     settings: Settings, *, device: str, execution: str, wait: float, site_id: str | None

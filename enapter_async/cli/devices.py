@@ -11,7 +11,7 @@ import click
 from enapter_async.cli import device_view, following, objects, writing
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.noun_options import names_in, stop_after, through_site, with_new_credentials
-from enapter_async.cli.options import Settings, SharedGroup
+from enapter_async.cli.options import Settings, SharedGroup, seconds_option
 from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.cli.selecting import selection_options
 from enapter_async.operation import UNSET
@@ -68,14 +68,7 @@ def list_devices(
 @through_site
 @_expand
 @click.option("--watch", is_flag=True, help="Read it repeatedly, and show what changes.")
-@click.option(
-    "--every",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait between two reads of --watch.",
-)
+@seconds_option("--every", "How long to wait between two reads of --watch.", 5.0, zero=False)
 def get_device(
     settings: Settings,
     *,

@@ -7,7 +7,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import job_at, stop_job
-from enapter_async.cli.options import Settings, shared_command, tell
+from enapter_async.cli.options import Settings, seconds_option, shared_command, tell
 from enapter_async.cli.places import find_place
 from enapter_async.cli.rows import json_line
 from enapter_async.fleet.journal.names import store_of
@@ -17,14 +17,7 @@ from enapter_async.fleet.journal.store import Store
 
 @shared_command("stop")
 @click.argument("run", shell_complete=completion.runs)
-@click.option(
-    "--wait",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Wait at most this long for operations in flight to finish.",
-)
+@seconds_option("--wait", "Wait at most this long for operations in flight to finish.", 60.0)
 def stop(settings: Settings, *, run: str, wait: float) -> None:
     """Stop RUN: operations in flight finish, and the rest is held for `fleet resume`.
 

@@ -15,7 +15,7 @@ from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.objects import run_reading
-from enapter_async.cli.options import Settings, shared_command, warn
+from enapter_async.cli.options import Settings, seconds_option, shared_command, warn
 from enapter_async.cli.places import find_place
 from enapter_async.cli.streams import fancy
 from enapter_async.cli.watch_view import view_of
@@ -35,20 +35,12 @@ _SHARE: Final = 4
 
 @shared_command("watch")
 @click.argument("run", default="last", shell_complete=completion.runs)
-@click.option(
+@seconds_option(
     "--every",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How often to refresh the view. [default: 1 on a terminal, otherwise 5]",
+    "How often to refresh the view. [default: 1 on a terminal, otherwise 5]",
+    zero=False,
 )
-@click.option(
-    "--devices-every",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often to read some of its devices.",
-)
+@seconds_option("--devices-every", "How often to read some of its devices.", 10.0, zero=False)
 @click.option(
     "--devices",
     type=click.IntRange(min=0),

@@ -199,6 +199,20 @@ def _moment(value: Any) -> datetime:
 time_option: Final = functools.partial(click.option, type=_moment, metavar="TIME")
 
 
+def seconds_option(
+    name: str, text: str, default: float | None = None, *, zero: bool = True
+) -> Decorator:
+    """Return an option for a number of seconds; `zero` says whether it may be 0."""
+    return click.option(
+        name,
+        type=click.FloatRange(min=0, min_open=not zero),
+        default=default,
+        show_default=default is not None,
+        metavar="SECONDS",
+        help=text,
+    )
+
+
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options to a command, which receives them as its first argument, `settings`.
 

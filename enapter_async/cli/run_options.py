@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from enapter_async.api import accepted
 from enapter_async.cli.groups import Decorator, together
-from enapter_async.cli.options import Settings
+from enapter_async.cli.options import Settings, seconds_option
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.options import RunKeywords, RunOptions
@@ -35,14 +35,11 @@ CONCURRENCY: Final = click.option(
 CHECK: Final = click.option(
     "--check", is_flag=True, help="Read each device first; write only what differs."
 )
-WAIT: Final = click.option(
+WAIT: Final = seconds_option(
     "--wait",
-    type=click.FloatRange(min=0),
-    default=accepted.WAIT,
-    show_default=True,
-    metavar="SECONDS",
-    help="Follow each command for this long; one that has not ended by then is pending, and a "
-    "resume continues to follow it.",
+    "Follow each command for this long; one that has not ended by then is pending, and a resume "
+    "continues to follow it.",
+    accepted.WAIT,
 )
 _GUARD: Final = click.option(
     "--guard",
@@ -70,13 +67,11 @@ CAUTION: Final = (
         "least LEAST; TYPE is all, failed, unknown, differs or timed-out. May be given several "
         "times; 'none' sets no limit.  [default: all:5%:50 unknown:1%:20]",
     ),
-    click.option(
+    seconds_option(
         "--max-pause",
-        type=click.FloatRange(min=0, min_open=True),
-        default=MAX_PAUSE,
-        show_default=True,
-        metavar="SECONDS",
-        help="Stop if the server lets no request through for this long.",
+        "Stop if the server lets no request through for this long.",
+        MAX_PAUSE,
+        zero=False,
     ),
 )
 

@@ -145,7 +145,7 @@ def error_answers(answer: Answerer = answer_to) -> Any:
             return await handler(request)
         except EnapterError as error:
             if request.writer.output_size:
-                raise  # or or or a second head would be written into the body of the first response
+                raise  # a second head would be written into the body of the first response
             told = answer(error)
             log_answer(error, told.status, request.method, request.path)
             return web.Response(status=told.status, headers=told.headers, body=told.body)
