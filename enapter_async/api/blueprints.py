@@ -17,6 +17,7 @@ from enapter_async.errors import ConfigurationError, StreamBrokenError
 from enapter_async.models.blueprints import Blueprint, BlueprintView
 from enapter_async.operations.blueprints import (
     LARGEST_ARCHIVE,
+    ZIP_STARTS,
     DownloadBlueprint,
     DownloadDeviceProfiles,
     GetBlueprint,
@@ -159,6 +160,9 @@ def _archive_of(source: Source) -> bytes:
         return pack_blueprint(path)
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST_ARCHIVE + 1)
+            data = file.read(LARGEST_ARCHIVE + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if not data.startswith(ZIP_STARTS):
+        raise ConfigurationError(f"{path} is neither a directory nor a ZIP archive")
+    return data

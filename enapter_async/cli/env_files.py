@@ -29,18 +29,21 @@ FORMATS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 """The forms in which a configuration is written, each with its text."""
 
 
-def check_unused(paths: Iterable[Path], *, force: bool = False) -> None:
+def check_unused(paths: Iterable[Path], *, force: bool | None = None) -> None:
     """Refuse to replace files that hold credentials, before anything is written or sent.
+
+    `force` is None for a command that has no such option.
 
     Raises:
         ConfigurationError: a file exists, and `force` is not set.
     """
     taken = [path for path in paths if not force and os.path.lexists(path)]
     if taken:
+        way = "" if force is None else ", or replace with --force"
         more = f" and {len(taken) - 1} others" if len(taken) > 1 else ""
         raise ConfigurationError(
             f"{taken[0]}{more} already exist{'' if more else 's'}, with credentials that may be in "
-            "use; nothing was written: choose another name with -o, or replace with --force"
+            f"use; nothing was written: choose another name with -o{way}"
         )
 
 

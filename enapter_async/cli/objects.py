@@ -19,7 +19,7 @@ from enapter_async.cli.streams import fancy
 from enapter_async.cli.tables import write_list
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.errors import ConfigurationError, EnapterError, reason_of
+from enapter_async.errors import ConfigurationError, EnapterError, NotFoundError, reason_of
 from enapter_async.text import plain, plain_lines, rfc3339
 
 
@@ -42,15 +42,21 @@ def show_object(
     reading: Callable[[Client], Awaitable[Any]],
     *,
     every: float | None = None,
+    if_absent: str = "",
 ) -> None:
     """Read one object, and write it; with `every`, again each time it has changed, until Ctrl-C.
 
-    `every` is the number of seconds between two reads.
+    `every` is the number of seconds between two reads; `if_absent` is what to do about a 404.
     """
 
     async def work() -> None:
         async with client_of(settings) as client:
-            shown = await reading(client)
+            try:
+                shown = await reading(client)
+            except NotFoundError:
+                if if_absent:
+                    warn(if_absent)
+                raise
             show_fields(shown, settings)
             while every is not None:
                 await asyncio.sleep(every)

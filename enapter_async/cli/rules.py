@@ -64,7 +64,10 @@ def command() -> None:
 @_at_site
 def show_engine(settings: Settings, site_id: str | None) -> None:
     """Read the state of the rule engine."""
-    objects.show_object(settings, lambda client: client.rules.engine(site_id=site_id))
+    if_absent = "" if site_id else "only a gateway needs no --site; `sites list` shows the sites"
+    objects.show_object(
+        settings, lambda client: client.rules.engine(site_id=site_id), if_absent=if_absent
+    )
 
 
 @command.command("suspend")

@@ -40,7 +40,8 @@ def list_sites(settings: Settings, name: str | None, mine: bool, listing: Listin
 @click.argument("site", required=False)
 def get_site(settings: Settings, site: str | None) -> None:
     """Read one site; without SITE, the site of the gateway at --base-url."""
-    objects.show_object(settings, lambda client: client.sites.get(site))
+    if_absent = "" if site else "only a gateway has a site of its own; `sites list` shows others"
+    objects.show_object(settings, lambda client: client.sites.get(site), if_absent=if_absent)
 
 
 @command.command("create")

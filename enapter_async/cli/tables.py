@@ -32,7 +32,11 @@ async def write_list(listing: Listing, objects: AsyncIterator[Any], *, as_json: 
     table = output == "table" or (output is None and fancy(sys.stdout))
     write_row = row_writer(sys.stdout, listing.columns) if output == "csv" else None
     found: list[list[str]] = []
+    empty = set(listing.columns) if listing.chosen and output != "json" else set[str]()
+    seen = False
     async for each in first(objects, listing.limit):
+        seen = True
+        empty -= {name for name in empty if value_of(each, name) != ""}
         if output == "json":
             click.echo(json_line(unstructure(each)))
         elif write_row is not None:
@@ -43,6 +47,9 @@ async def write_list(listing: Listing, objects: AsyncIterator[Any], *, as_json: 
             click.echo("\t".join(_cells(listing, each)))
     if table:
         _show_table(listing, found)
+    if seen and empty:
+        names = ", ".join(name for name in listing.columns if name in empty)
+        tell(f"nothing in this list has {names}: check the names given to --columns")
 
 
 def _cells(listing: Listing, each: Any) -> list[str]:

@@ -98,7 +98,7 @@ class _Lines(View):
                 self._told.add(known)
                 click.echo(f"{_time(each.at_ms)} {each.outcome.state} {known[1]}: {_why(each)}")
         told = [f"{look.ended} of {look.total}: {_counts(look).plain}", *_facts(look)]
-        if devices is not None:
+        if devices is not None and devices.devices:
             told.append(f"devices {_summary(devices).plain}")
         click.echo(with_time("; ".join(told)))
         for line in _next(look):
@@ -138,7 +138,7 @@ def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console
             parts += _entry(head, _why(each), COLOURS[state], width)
     if unread:
         parts += [Text(), Text(f"The devices are not shown: {unread}", "dim")]
-    elif devices is not None:
+    elif devices is not None and devices.devices:
         parts += [Text(), *_of_devices(devices, width)]
     parts += [Text(each, overflow="fold") for each in _next(look)]
     return Group(*parts)

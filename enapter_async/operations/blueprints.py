@@ -33,7 +33,8 @@ LARGEST_ARCHIVE: Final = 64 * MIB
 
 _BLUEPRINT: Final[Answer[Blueprint]] = Answer(key="blueprint", type=Blueprint, max_bytes=MIB)
 _ZIP_TYPES: Final = ("application/zip", "application/octet-stream")
-_ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+"""How a ZIP archive begins; the second one is empty."""
 NOT_IN_JOBS: Final = (
     "an upload gives the blueprint an id that no other operation of a job can know; upload it "
     "first, and name its id in the job"
@@ -71,7 +72,7 @@ def _name_part(field: str, value: object) -> str:
 
 def _archive(value: object) -> bytes:
     """Return the bytes of a ZIP archive; refuse anything else."""
-    if not isinstance(value, bytes) or not value.startswith(_ZIP_STARTS):
+    if not isinstance(value, bytes) or not value.startswith(ZIP_STARTS):
         raise ArgumentError(f"archive must be the bytes of a ZIP archive; got {_shown(value)}")
     if len(value) > LARGEST_ARCHIVE:
         raise ArgumentError(f"archive has {len(value)} bytes; the limit is {LARGEST_ARCHIVE}")
@@ -108,7 +109,7 @@ class ArchiveReader:
         if self._size > LARGEST_ARCHIVE:
             raise ValueError(f"the archive is larger than {LARGEST_ARCHIVE} bytes")
         self._start = (self._start + chunk[:_START])[:_START]
-        if not any(each.startswith(self._start) for each in _ZIP_STARTS):
+        if not any(each.startswith(self._start) for each in ZIP_STARTS):
             raise ValueError("the response is not a ZIP archive")
         self._tail = (self._tail + chunk)[-_LONGEST_END:]
         return (chunk,)

@@ -223,7 +223,8 @@ class UpdateConfiguration(_ChangesGroup):
             if name in known and known[name].sensitive:
                 raise ArgumentError(
                     f"{name} is sensitive: put the location of its value (env:VARIABLE or "
-                    f"file:PATH) into secrets, which keeps the value out of the job's files"
+                    f"file:PATH) into secrets (--set-secret), which keeps the value out of the "
+                    f"job's files"
                 )
         if not self.reset or self.defaults is not None:
             return self

@@ -20,6 +20,9 @@ def test_a_blueprint_is_checked_uploaded_and_downloaded(
     assert json.loads(told.stdout) == {"validation_errors": ["manifest.yml is not there."]}
     assert run("blueprints", "upload", str(source)).exit_code == Exit.FAILED
     (source / "manifest.yml").write_text("blueprint_spec: device/3.0\n")
+    unpacked = run("blueprints", "upload", str(source / "manifest.yml"))
+    assert unpacked.exit_code == Exit.USAGE
+    assert "manifest.yml is neither a directory nor a ZIP archive" in unpacked.stderr
     valid = run("blueprints", "validate", str(source))
     assert (valid.exit_code, valid.stdout) == (Exit.DONE, "valid\n")
     made = json.loads(run("blueprints", "upload", str(source), "--json").stdout)

@@ -27,6 +27,9 @@ def test_a_list_is_written_as_a_table_as_json_and_as_csv(run: Run, world: World)
     assert {line.index("  ") for line in rows} == {len(first.id)}, "aligned"
     (_, *lines) = csv.reader(run("devices", "list", "--output", "csv", *chosen).stdout.splitlines())
     assert lines[0][0] == first.id
+    mistyped = run("devices", "list", "--columns", "id,nme,slugs.x", "--limit", "2")
+    assert "nothing in this list has nme, slugs.x: check the names" in mistyped.stderr
+    assert "nothing in this list" not in run("devices", "list", *chosen).stderr
     objects = run("devices", "list", "--output", "json").stdout.splitlines()
     assert json.loads(objects[0])["id"] == first.id
 

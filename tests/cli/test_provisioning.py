@@ -79,6 +79,7 @@ def test_a_new_configuration_may_be_written_as_a_setting(
     name, _, blob = done.stdout.rstrip("\n").partition("=")
     assert standalone.CommunicationConfig.from_env({name: blob}).hardware_id == "A00"
     again = run(*made, "MQTT", "--format", "env", "-o", str(file))
+    assert "--force" not in again.stderr, "there is no such option"
     assert again.exit_code == Exit.USAGE
     assert f"{file} already exists" in again.stderr
     assert world.count("generate_config") == 1, "it was refused before anything was sent"

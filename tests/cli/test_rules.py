@@ -42,3 +42,8 @@ def test_wrong_arguments_are_usage_errors(run: Run, world: World, tmp_path: Path
         ended = run("rules", *arguments)
         assert (ended.exit_code, why in ended.stderr) == (Exit.USAGE, True), ended.stderr
     assert world.log.count_arrivals() == 0
+    for own in (("rules", "engine"), ("sites", "get")):
+        ended = run(*own)
+        assert ended.exit_code == Exit.FAILED
+        assert "only a gateway" in ended.stderr
+        assert "`sites list` shows" in ended.stderr
