@@ -181,14 +181,14 @@ def test_a_failing_output_stream_stops_the_run_at_once(
     assert "results: " in ended["messages"]
 
 
-def test_a_run_with_few_descriptors_ends_normally(
+def test_a_run_with_few_descriptors_and_no_standard_input_ends_normally(
     run: Run, world: World, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     rows = Path(prepared(run, world, tmp_path)["folder"], "rows.csv")
     rows.write_text(
         rows.read_text() + "".join(f"update,{each.id},{each.slug},\n" for each in list(world)[20:])
     )
-    command = 'ulimit -n 20; exec "$0" -m enapter_async fleet apply "$1" --yes --waves none'
+    command = 'ulimit -n 20; exec "$0" -m enapter_async fleet apply "$1" --yes --waves none <&-'
     ended = subprocess.run(  # noqa: S603 - our own program
         ["/bin/sh", "-c", command, sys.executable, str(rows)],
         env={**os.environ, **environment},

@@ -158,7 +158,7 @@ def test_a_full_disk_behind_standard_output_stops_the_run(
     command = ["fleet", "apply", "--json", "--concurrency", "1", str(path)]
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-m", "enapter_async", *command],
+            [str(Path(sys.executable).with_name("enapter-async")), *command],
             stdin=subprocess.DEVNULL,
             stdout=full,
             stderr=subprocess.PIPE,

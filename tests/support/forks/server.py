@@ -278,6 +278,7 @@ def main() -> None:
     read = load(*sys.argv[2:])
     gc.collect()
     gc.freeze()
+    assert len([*Path("/proc/self/task").iterdir()]) == 1, "a fork would lack the other threads"
     asked = serve(listener)
     if asked is None:
         return
