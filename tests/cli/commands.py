@@ -90,6 +90,14 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 
+NEW_FILES: Final[Mapping[str, str]] = {
+    "blueprints device-profiles": "profiles*",
+    "blueprints download": "blueprint.zip",
+    "fleet credentials": "settings/*.json",
+    "fleet export": "exported.csv",
+}
+"""Files that a command must not find, since it replaces none."""
+
 
 def commands(command: click.Command = cli, name: str = "") -> Iterator[tuple[str, click.Command]]:
     """Yield each command with its full name, as click knows them."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,13 @@ def say_something(streams: Streams, kind: str, ids: frozenset[str]) -> None:
 
 @pytest.fixture
 def emulator(world: World) -> Iterator[Emulator]:
-    """An emulator with its own event loop and thread, because commands start their own loop."""
+    with serving(world) as served:
+        yield served
+
+
+@contextmanager
+def serving(world: World) -> Iterator[Emulator]:
+    """Start an emulator with its own loop and thread, because commands start their own loop."""
     ready = threading.Event()
     running: list[tuple[Emulator, asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -59,10 +66,15 @@ def emulator(world: World) -> Iterator[Emulator]:
 
 @pytest.fixture
 def environment(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
-    config = tmp_path / "config.toml"
+    return settings_of(emulator, tmp_path)
+
+
+def settings_of(emulator: Emulator, folder: Path) -> dict[str, str]:
+    """Return the variables with which a command reaches an emulator and uses a folder."""
+    config = folder / "config.toml"
     config.touch()
     return {
-        "ENAPTER_STATE_DIR": str(tmp_path / "state"),
+        "ENAPTER_STATE_DIR": str(folder / "state"),
         "ENAPTER_CONFIG": str(config),
         "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
         "ENAPTER_HTTP_API_TOKEN": emulator.token,
@@ -71,7 +83,11 @@ def environment(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: dict[str, str]) -> Run:
-    """Run a command line, and return its exit code, standard output and standard error."""
+    return command_line(environment)
+
+
+def command_line(environment: Mapping[str, str]) -> Run:
+    """Return a function that runs a command line, and returns its exit code and what it wrote."""
 
     def run_command(*arguments: str, **options: Any) -> Result:
         return CliRunner(env=environment).invoke(cli, list(arguments), **options)

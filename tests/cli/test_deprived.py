@@ -18,7 +18,7 @@ import pytest
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import World
 from tests.cli import deprived
-from tests.cli.commands import COMMANDS, commands, prepared
+from tests.cli.commands import COMMANDS, NEW_FILES, commands, prepared
 from tests.cli.conftest import Run
 
 pytestmark = [
@@ -68,13 +68,6 @@ READING = {
 STREAMS = {each for each in deprived.TAKEN if each.startswith("std") or each == "all closed"}
 REFUSALS = ("home and user", "descriptors", "disk", "folder")
 WITH_EACH = {"devices get", "devices generate-config", "fleet apply", "fleet export"}
-NEW_FILES = {
-    "blueprints device-profiles": "profiles*",
-    "blueprints download": "blueprint.zip",
-    "fleet credentials": "settings/*.json",
-    "fleet export": "exported.csv",
-}
-"""Files that a command must not find, since it replaces none."""
 NOT_TWICE = {
     "blueprints upload",
     "provisioning lua-device",

@@ -5,12 +5,14 @@ observe values where they enter the library: `Client`, `Run`, `plan`, and so on.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import attrs
 import click
 import pytest
 
@@ -34,8 +36,8 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.run import Run as FleetRun
 from enapter_async.operations.device_selection import Selection
-from tests.cli.commands import COMMANDS, commands, prepared
-from tests.cli.conftest import Run
+from tests.cli.commands import COMMANDS, NEW_FILES, commands, prepared
+from tests.cli.conftest import Run, command_line, serving, settings_of
 from tests.cli.noun_options import Own
 from tests.cli.options_table import (
     CALLING,
@@ -51,9 +53,12 @@ from tests.cli.seen import Seen
 
 @pytest.fixture
 def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    return observed(world, prepared(run, world, tmp_path), monkeypatch)
+
+
+def observed(world: World, places: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Seen:
     """Observe what enters the library, and pass it on."""
-    found = Seen(world=world)
-    found.places = prepared(run, world, tmp_path)
+    found = Seen(world=world, places=places)
 
     class SeenClient(Client):
         def __init__(self, token: str | None = None, **settings: Any) -> None:
@@ -114,39 +119,62 @@ def test_every_option_is_tried_here() -> None:
         assert given == known, name
 
 
+@attrs.frozen(kw_only=True)
+class Shared:
+    """An emulator and a folder with what the commands refer to, for several commands."""
+
+    world: World
+    environment: Mapping[str, str]
+    run: Run
+    places: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("shared")
+    world = World.seeded(40, 1, role="OWNER")
+    with serving(world) as served:
+        environment = settings_of(served, folder)
+        run = command_line(environment)
+        places = prepared(run, world, folder)
+        places = {**places, "url": served.base_url, "token": served.token}
+        (folder / "token").write_text(served.token)
+        yield Shared(world=world, environment=environment, run=run, places=places)
+
+
 @pytest.mark.parametrize("command", CALLING)
-def test_options_for_server_token_and_patience_arrive(
-    ask: Callable[..., Seen], seen: Seen, environment: Mapping[str, str], command: str
+def test_options_for_server_token_and_patience_arrive_and_a_profile_is_used(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
-    seen.places = {
-        **seen.places,
-        "url": environment["ENAPTER_HTTP_API_BASE_URL"],
-        "token": environment["ENAPTER_HTTP_API_TOKEN"],
-    }
-    Path(seen.places["folder"], "token").write_text(seen.places["token"])
+    def ask(*options: str, **environment: str) -> Seen:
+        shutil.rmtree(tmp_path / "job", ignore_errors=True)
+        job = shutil.copytree(shared.places["job"], tmp_path / "job")  # which a worker carries out
+        places = {**shared.places, "job": str(job)}
+        for old in Path(shared.places["folder"]).glob(NEW_FILES.get(command, "no such file")):
+            old.unlink()
+        seen = observed(shared.world, places, monkeypatch)
+        words = (each.format_map(places) for each in (*COMMANDS[command], *options))
+        seen.result = shared.run(*command.split(), *words, env=environment)
+        assert isinstance(seen.result.exception, SystemExit | None), seen.result.exception
+        return seen
+
     given = [word for name, (values, _) in CONNECTION.items() for word in (name, *values)]
-    others = {"ENAPTER_HTTP_API_BASE_URL": "http://127.0.0.1:9", "ENAPTER_HTTP_API_TOKEN": "other"}
-    json_too = (
-        given if command != "fleet template" else [each for each in given if each != "--json"]
+    if command == "fleet template":
+        given.remove("--json")
+    seen = ask(
+        *given, ENAPTER_HTTP_API_BASE_URL="http://127.0.0.1:9", ENAPTER_HTTP_API_TOKEN="other"
     )
-    ask(command, *COMMANDS[command], *json_too, env=others)
     for option, (_, arrived) in CONNECTION.items():
-        if (command, option) not in MEANS_NOTHING and option in json_too:
+        if (command, option) not in MEANS_NOTHING and option in given:
             assert arrived(seen), option
     if command == "doctor":
         assert seen.client["timeouts"].connect == 7.5
         assert seen.values["examine"][1].seconds == 7.5
 
-
-@pytest.mark.parametrize("command", CALLING)
-def test_a_named_profile_is_used(
-    ask: Callable[..., Seen], seen: Seen, environment: Mapping[str, str], command: str
-) -> None:
-    path = Path(environment["ENAPTER_CONFIG"])
-    path.write_text('[profiles.one]\nuser = "bob"\n')
-    path.chmod(0o600)
-    ask(command, *COMMANDS[command], "--profile", "one")
-    assert seen.client["user"] == "bob"
+    profiles = Path(shared.places["folder"], "named.toml")
+    profiles.write_text('[profiles.one]\nuser = "bob"\n')
+    profiles.chmod(0o600)
+    assert ask("--profile", "one", ENAPTER_CONFIG=str(profiles)).client["user"] == "bob"
 
 
 @pytest.mark.parametrize(
