@@ -22,6 +22,7 @@ import attrs
 from enapter_async import fleet
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.fleet.distributed.job_statements import Control
+from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
@@ -35,6 +36,7 @@ from tests.support.forks.starting import programs
 from tests.support.postgres import PostgresServer
 
 PATIENCE = 120.0
+CONCURRENCY = 8
 IMPORTED = [f"enapter_async.fleet.distributed.engines.{name}" for name in ENGINES[1:]]
 
 
@@ -94,7 +96,7 @@ class Trial:
             await self._replace(self.names[first])
             await job.wait()
         await control.close()
-        await asyncio.to_thread(self._check, job)
+        await self._checked(job)
         return took
 
     async def _owner(self, control: Control, job: fleet.Job, *, but: str) -> str:
@@ -117,7 +119,7 @@ class Trial:
             except TimeoutError:
                 self.told.broken.append(f"{job.name} did not end: {await job.status()}")
                 break
-            await asyncio.to_thread(self._check, job)
+            await self._checked(job)
         return self.told
 
     @contextlib.asynccontextmanager
@@ -162,7 +164,8 @@ class Trial:
         ]
         job = await fleet.distribute(
             works, f"{self.address}#job-{self.told.jobs}", by=by, base_url=self.emulator.base_url,
-            guard=fleet.GuardMode.NONE, abort=None, max_rate=max_rate, concurrency=8,
+            guard=fleet.GuardMode.NONE, abort=None, max_rate=max_rate,
+            concurrency=CONCURRENCY,
         )  # fmt: skip
         self.told.items += len(works)
         return job
@@ -204,10 +207,17 @@ class Trial:
         self._workers.remove(worker)
         await self._start()
 
-    def _check(self, job: fleet.Job) -> None:
+    async def _checked(self, job: fleet.Job) -> None:
+        control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))
+        rows = await control.partitions(job.name)
+        await control.close()
+        await asyncio.to_thread(self._check, job, rows)
+
+    def _check(self, job: fleet.Job, rows: list[Row]) -> None:
         """Compare the job's journal with what the emulator saw, and forget what it saw."""
         broken, log = self.told.broken, self.emulator.world.log
         intents: Counter[str] = Counter()
+        again: Counter[int] = Counter()
         with closing(read_journal(job)) as journal:
             replay = Replay(journal)
             items = {item.seq: item.operation for item in journal.items()}
@@ -231,8 +241,15 @@ class Trial:
                 "POST", device_id=device
             )
             self.told.sent_again += max(0, sent - 1)
+            again[seq] = max(0, sent - 1)
             if sent > intents[device]:
                 broken.append(f"{job.name}: {device} got {sent} requests, {intents[device]} known")
+        for row in rows:
+            number = sum(again[row["first"] + each] for each in range(row["size"]))
+            # Each session but the last may leave so many without an outcome.
+            if number > (row["tries"] - 1) * CONCURRENCY:
+                tries = f"{row['tries']} sessions"
+                broken.append(f"{job.name}: {number} of a partition were sent again in {tries}")
         log.clear()
 
 
