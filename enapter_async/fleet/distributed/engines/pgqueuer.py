@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,9 +19,8 @@ ENTRYPOINT: Final = "enapter-fleet "
 HEARTBEAT_S: Final = 3.0
 """After how many seconds without a heartbeat a delivery passes to another worker."""
 POLL_S: Final = 1.0
-BUSY_POLL_S: Final = 0.5
-"""How often a worker polls the queue while all of its slots are taken. PgQueuer itself does so
-ten times a second, although a slot that becomes free wakes it, and each poll costs two statements.
+"""How often a worker polls the queue, also while all of its slots are taken. PgQueuer itself would
+then do so ten times a second, although a slot that becomes free wakes it.
 """
 CLOSE_S: Final = 10.0
 LEAST_SLOTS: Final = 2
@@ -75,17 +75,19 @@ class PgQueuerEngine:
         async with self._connected() as connection, self._connected() as listening:
             own = self._pgqueuer.PsycopgDriver(connection)
             # A connection that waits for a notification cannot run queries meanwhile.
-            other = self._pgqueuer.PsycopgDriver(listening)
-            own.add_listener, own.remove_listener = other.add_listener, other.remove_listener
+            listener = _Listener(listening)
+            own.add_listener = listener.add
             queuer = self._pgqueuer.PgQueuer(connection=own)
             for queue in queues or (DEFAULT_QUEUE,):
                 queuer.entrypoint(f"{ENTRYPOINT}{queue}")(_delivering(handler))
-            async with other:
+            try:
                 await self._run(queuer.qm, slots)
+            finally:
+                listener.close()
 
     async def _run(self, manager: Any, slots: int) -> None:
         """Run the queue's manager, without PgQueuer's scheduler, until cancelled."""
-        manager.min_dequeue_poll_interval = timedelta(seconds=BUSY_POLL_S)
+        manager.min_dequeue_poll_interval = timedelta(seconds=POLL_S)
         running = asyncio.create_task(
             manager.run(
                 dequeue_timeout=timedelta(seconds=POLL_S),
@@ -124,6 +126,40 @@ class PgQueuerEngine:
         connection, self._connection, self._queries = self._connection, None, None
         if connection is not None:
             await connection.close()
+
+
+class _Listener:
+    """Passes on notifications; psycopg, when it waits for them, wakes ten times a second."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._callbacks: dict[str, list[Callable[[str], object]]] = {}
+        # A copy, because psycopg registers the connection's own socket, and removes it again.
+        self._socket = os.dup(connection.fileno())
+        self._loop = asyncio.get_running_loop()
+
+    async def add(self, channel: str, callback: Callable[[str], object]) -> None:
+        """Call a function with each notification of a channel."""
+        identifier = driver().sql.Identifier(channel)
+        await self._connection.execute(driver().sql.SQL("LISTEN {}").format(identifier))
+        self._callbacks.setdefault(channel, []).append(callback)
+        self._loop.add_reader(self._socket, self._receive)
+
+    def _receive(self) -> None:
+        pgconn = self._connection.pgconn
+        try:
+            pgconn.consume_input()
+        except driver().Error:  # the connection is lost; the polls go on
+            self._loop.remove_reader(self._socket)
+            return
+        while (note := pgconn.notifies()) is not None:
+            for callback in tuple(self._callbacks.get(note.relname.decode(), ())):
+                callback(note.extra.decode())
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.remove_reader(self._socket)
+        os.close(self._socket)
 
 
 def _delivering(handler: Handler) -> Any:
