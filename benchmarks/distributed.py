@@ -37,6 +37,7 @@ from benchmarks.report import Section, Table
 from benchmarks.server import ROOT
 from enapter_async import Client, fleet
 from enapter_async.fleet.distributed.engine import Engine
+from enapter_async.fleet.distributed.engines.pgqueuer import HEARTBEAT_S
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
 from tests.distributed.engines import ENGINES, prepared
@@ -64,7 +65,7 @@ async def cell(base_url: str, *, count: int, way: str, place: str) -> dict[str, 
         await fleet.apply(client, operations(WARM_UP))
         engine = None
         if way != "plain":  # so that imports, once for a process, do not count
-            engine = engine_at(way, place)
+            engine = engine_at(way, place, HEARTBEAT_S)
             connect(Address.parse(place)).close()
         began, cpu = time.perf_counter(), time.process_time()
         if way == "plain":

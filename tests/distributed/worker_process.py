@@ -15,15 +15,15 @@ HEARTBEAT = 1.5
 TARGET = "TEMPORAL_TARGET"
 
 
-def engine_at(name: str, address: str) -> Any:
+def engine_at(name: str, address: str, heartbeat: float = HEARTBEAT) -> Any:
     """Return an engine; "tables" stands for none, where workers look into the job's tables."""
     if name == "tables":
         return None
     # Only this one, since the library of an engine takes as long to import as all the rest.
     module = importlib.import_module(f"enapter_async.fleet.distributed.engines.{name}")
     if name == "pgqueuer":
-        return module.PgQueuerEngine(address, heartbeat=HEARTBEAT)
-    return module.TemporalEngine(os.environ[TARGET], heartbeat=HEARTBEAT)
+        return module.PgQueuerEngine(address, heartbeat=heartbeat)
+    return module.TemporalEngine(os.environ[TARGET], heartbeat=heartbeat)
 
 
 async def main(base_url: str, address: str, engine: str, folder: str, name: str) -> None:
