@@ -51,7 +51,8 @@ class Failure:
     `error` is the error that the call raises if it ends here. `retries` is how often such a failure
     may be retried within one call, or None for as often as the policy allows. `timed_out` means
     that a limit of the client cut the attempt, `from_api` that the API itself answered and not a
-    proxy, and `unconfirmed` that a successful status arrived but does not confirm the operation.
+    proxy, `cut` that the body of an error did not arrive in full, and `unconfirmed` that a
+    successful status arrived but does not confirm the operation.
     `answer` is the received part of an answer that may hold a secret and could not be read.
     """
 
@@ -63,6 +64,7 @@ class Failure:
     retry_after: float | None = None
     timed_out: bool = False
     from_api: bool = False
+    cut: bool = False
     unconfirmed: bool = False
     answer: RawAnswer | None = None
 

@@ -146,6 +146,8 @@ class Settlement:
             why = f"the site {site_id} is not known at {base_url}: check base_url and the site"
         elif last.from_api:
             why = f"no Enapter API is known at {base_url}: check base_url"
+        elif last.cut:
+            why = "only a part of the response arrived"
         return f"this does not prove that it is absent, because {why}"
 
     async def _lives(self, call: Call) -> bool:

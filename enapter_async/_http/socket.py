@@ -17,14 +17,13 @@ from enapter_async._http.dates import http_date
 from enapter_async._http.headers import CarryingWire
 from enapter_async._http.message import Failure, Reply
 from enapter_async._http.transport import (
-    ERROR_BODY_BYTES,
     Timeouts,
     client_timeout,
     connect_failure,
     not_sent,
     read_body,
 )
-from enapter_async._http.wire import Wire
+from enapter_async._http.wire import ERROR_BODY_BYTES, Wire
 from enapter_async.concealment import Secret
 from enapter_async.errors import Certainty, EnapterError, TransportError
 from enapter_async.operations.streamed import Streamed

@@ -14,7 +14,7 @@ import attrs
 from aiohttp.http_parser import HttpResponseParser
 
 from enapter_async._http.message import Failure, Message, Reply
-from enapter_async._http.wire import larger_than
+from enapter_async._http.wire import ERROR_BODY_BYTES, larger_than
 from enapter_async.errors import (
     Certainty,
     HostDownError,
@@ -23,8 +23,6 @@ from enapter_async.errors import (
     check_number,
 )
 
-ERROR_BODY_BYTES: Final = 64 * 1024
-"""The maximum size of an error's body that is read; if it is larger, the connection is closed."""
 SWEEP_SECONDS: Final = 0.05
 """The interval of checks for late exchanges, and the extra time for one after a stall."""
 LARGEST_FIELD: Final = 64 * 1024

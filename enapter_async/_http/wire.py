@@ -47,6 +47,8 @@ from enapter_async.text import UNSAFE, plain
 
 T = TypeVar("T")
 
+ERROR_BODY_BYTES: Final = 64 * 1024
+"""The maximum size of an error's body that is read; if it is larger, the connection is closed."""
 EXCERPT_LENGTH: Final = 4096
 FRESH: Final = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
 """The headers that request the server's own answer; Pragma is for caches of HTTP/1.0."""
@@ -222,8 +224,9 @@ class Wire:
         if not errors and not (operation.answer.secret or operation.answer.concealed):
             # Masked before it is cut, because the cut may split the token.
             excerpt = self._mask.text(reply.body.decode("utf-8", "replace"))[:EXCERPT_LENGTH]
+        cut = bool(reply.cut) and reply.cut != larger_than(ERROR_BODY_BYTES) and not errors
         error = api_error_type(status)(
-            _say(status, errors),
+            _say(status, errors) + (", and the response was cut off" if cut else ""),
             status=status,
             errors=errors,
             request_id=self.request_id(reply),
@@ -240,10 +243,11 @@ class Wire:
             certainty=certainty_of(status, dated=bool(errors) and retry_after is not None),
             error=error,
             kind=type(error).__name__,
-            retries=0 if is_final(status) else None,
+            retries=int(cut and not reply.late) if is_final(status) else None,
             status=status,
             retry_after=retry_after,
             from_api=bool(errors),
+            cut=cut,
         )
 
     def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from enapter_async._http.call import CallRecord
 from enapter_async.errors import (
     APIError,
     Certainty,
+    NotFoundError,
     ResponseError,
     ResponseTooLargeError,
     ResultLostError,
@@ -344,16 +346,20 @@ async def test_an_answer_with_a_secret_is_not_excerpted(
             assert error.excerpt == ""
 
 
-async def test_an_error_with_half_a_body_is_still_that_error(
+async def test_an_error_with_half_a_body_is_requested_once_more_and_is_still_that_error(
     transport: TransportKind, server: FaultServer
 ) -> None:
     del server.world.devices["dev-1"]
-    server.always(ignored(truncated()))
+    server.script(ignored(truncated()), ignored(good()))
     async with open_rig(transport, server) as rig:
-        error = await rig.fails(UPDATE)
-        assert isinstance(error, APIError)
-        assert error.status == 404
-    assert server.seen == ["PATCH"]
+        assert str(await rig.fails(GET)) == "HTTP 404 Not Found: no (not_found)"
+        server.always(ignored(truncated()))
+        for decides, why in ((False, "cut off"), (True, "only a part of the response arrived")):
+            with pytest.raises(NotFoundError, match=why) as caught:
+                await rig.client.call(UPDATE, record=CallRecord(decides=decides))
+            assert not caught.value.from_api
+            assert "check base_url" not in str(caught.value)
+    assert server.seen == ["GET"] * 2 + ["PATCH"] * 4
 
 
 REQUEST_ID: dict[str, tuple[Headers, str | None]] = {
