@@ -208,6 +208,11 @@ class Streams:
             ConfigurationError: There are more than may ever be open.
             DeadlineExceededError: Too few streams ended in time, or a call's deadline passed.
         """
+        for each in operations:
+            if not isinstance(each, StreamedOperation):
+                raise ConfigurationError(
+                    f"{type(each).__name__} is not a StreamedOperation; use client.execute for it"
+                )
         await self._take_places(len(operations), pipeline.policy.deadline)
         tasks = [asyncio.ensure_future(self._open_one(pipeline, each)) for each in operations]
         try:

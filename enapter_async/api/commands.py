@@ -14,7 +14,7 @@ from enapter_async.api.accepted import Following, FollowUp
 from enapter_async.api.checking import checked
 from enapter_async.api.executor import TimedExecutor
 from enapter_async.api.paging import read_all
-from enapter_async.errors import StillPendingError
+from enapter_async.errors import ArgumentError, StillPendingError
 from enapter_async.models.commands import Execution, ExecutionsOrder
 from enapter_async.operation import UNSET, Unset
 from enapter_async.operations.commands import (
@@ -70,10 +70,11 @@ class Commands:
         creation = CreateExecution(
             device_id=device_id, site_id=site_id, name=name, arguments=arguments
         )
+        following = self._following(wait)
         if check:
             creation, _ = await checked(self._executor, creation)
         execution_id = await self._executor.execute(creation)
-        return await self._followed(FollowUp.after(creation, execution_id), wait)
+        return await self._followed(FollowUp.after(creation, execution_id), following)
 
     async def follow(
         self,
@@ -89,13 +90,21 @@ class Commands:
 
         Source: API page, `GET devices/{device_id}/command_executions/{execution_id}`.
         """
+        following = self._following(wait)
         found = await self.get(device_id, execution_id, site_id=site_id)
         # The operation that is followed; its request no longer matters.
         creation = CreateExecution(device_id=device_id, site_id=site_id, name="any")
-        return await self._followed(FollowUp.after(creation, found), wait)
+        return await self._followed(FollowUp.after(creation, found), following)
 
-    async def _followed(self, follow_up: FollowUp, wait: timedelta) -> Execution:
-        following = Following(wait.total_seconds(), self._executor.clock)
+    def _following(self, wait: object) -> Following:
+        if not isinstance(wait, timedelta) or wait < timedelta():
+            raise ArgumentError(
+                f"wait must be a timedelta, such as timedelta(seconds=60), and not negative; got "
+                f"{wait!r}"
+            )
+        return Following(wait.total_seconds(), self._executor.clock)
+
+    async def _followed(self, follow_up: FollowUp, following: Following) -> Execution:
         await follow_up.run(self._executor.execute, following)
         error = follow_up.error()
         result: Execution = follow_up.result

@@ -42,7 +42,8 @@ async def arrow_table(rows: Rows) -> Any:
     if gathered or not chunks:
         chunks.append(_chunk(arrow, rows.columns, gathered))
     # A column without a type has one once it has a value.
-    return arrow.concat_tables(chunks, promote_options="default")
+    table = arrow.concat_tables(chunks, promote_options="default")
+    return table.rename_columns([TIME, *_names(rows.columns)])
 
 
 async def pandas_frame(rows: Rows) -> Any:
@@ -77,7 +78,9 @@ def _chunk(
         arrow.array(column_values, kinds.get(column.type))
         for column, column_values in zip(columns, values, strict=True)
     ]
-    return arrow.table([times, *arrays], names=[TIME, *_names(columns)])
+    # Not by their names, which two columns may share if somebody asks twice for one.
+    numbers = [str(number) for number in range(len(columns))]
+    return arrow.table([times, *arrays], names=[TIME, *numbers])
 
 
 def _names(columns: Sequence[TimeseriesColumn]) -> list[str]:

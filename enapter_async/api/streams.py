@@ -22,7 +22,7 @@ from enapter_async._http.socket import Socket, opened_at
 from enapter_async._http.streaming import LOST
 from enapter_async.api.executor import StreamingExecutor
 from enapter_async.converter import StructureError, structure
-from enapter_async.errors import EnapterError
+from enapter_async.errors import EnapterError, check_number
 from enapter_async.models.logs import Gap
 from enapter_async.operations.streamed import Streamed
 
@@ -59,6 +59,7 @@ async def follow(
     everything that the stream has. A refusal before a connection is made (401, 403, 404 and others
     that would be repeated) is raised; a lost connection is not.
     """
+    check_number("buffer", buffer, least=1)
     feed = _Feed(executor, make(), buffer=buffer, fill=fill, complete=complete)
     task = asyncio.create_task(feed.run())
     try:

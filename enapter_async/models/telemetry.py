@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import attrs
 
+from enapter_async.errors import ArgumentError
 from enapter_async.models.enumerations import OpenEnum
 
 Value = float | int | str | bool | tuple[str, ...] | None
@@ -74,6 +75,8 @@ class GapFilling:
 
 
 def _names(values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise ArgumentError(f"attributes must be a list of names; got {values!r}")
     return tuple(values)
 
 

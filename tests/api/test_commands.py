@@ -14,6 +14,7 @@ from enapter_async.emulator import Drop, Emulator, Latency
 from enapter_async.emulator.commands import Behaviour, Commands
 from enapter_async.errors import (
     AmbiguousOutcomeError,
+    ArgumentError,
     ConfigurationError,
     NotFoundError,
     ResultDiffersError,
@@ -169,3 +170,13 @@ async def test_refusals_are_those_of_any_call(emulator: Emulator, client: Client
             pass
     assert emulator.world.log.count_arrivals() == arrived
     assert emulator.world.count("create_execution") == 0
+
+
+async def test_a_wrong_wait_is_refused_before_anything_is_sent(
+    emulator: Emulator, client: Client
+) -> None:
+    for wait in (0.5, timedelta(seconds=-1)):
+        wrong: Any = wait
+        with pytest.raises(ArgumentError, match="wait must be a timedelta"):
+            await client.commands.execute(PUMP, "reboot", wait=wrong)
+    assert emulator.world.log.count_arrivals() == 0

@@ -291,3 +291,5 @@ async def test_a_time_series_becomes_a_table_of_arrow_and_of_pandas(
     telemetry.silent.add(PUMP)
     async with client.telemetry.timeseries({"pump": ["power"]}, **given) as table:
         assert (await table.to_pandas()).shape == (0, 1)
+    async with client.telemetry.timeseries({UCM: ["power"] * 2}, **given) as table:
+        assert (await table.to_arrow()).num_columns == 3

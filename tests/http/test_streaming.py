@@ -9,6 +9,7 @@ import pytest
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import (
+    ConfigurationError,
     DeadlineExceededError,
     EnapterError,
     PermissionDeniedError,
@@ -16,6 +17,7 @@ from enapter_async.errors import (
 )
 from enapter_async.limits.pacing import Pacing
 from enapter_async.operations import telemetry as operations
+from enapter_async.operations.devices import GetDevice
 from enapter_async.operations.telemetry import QueryTimeseries
 from tests.support.replies import answer, chunks, close, errors, half_head, hang, head, html, raw
 from tests.support.rig import Rig, TransportKind, open_rig
@@ -64,6 +66,10 @@ async def test_any_streamed_operation_can_be_opened(
             assert [each.attribute for each in stream.reader.columns] == ["power"]
             rows = [row async for batch in stream.batches() for row in batch]
         assert [row.values for row in rows] == [(0.0,), (1.0,), (2.0,)]
+        plain: Any = GetDevice(device_id="d")
+        with pytest.raises(ConfigurationError, match="GetDevice is not a StreamedOperation"):
+            async with rig.client.stream(plain):
+                pass
         with pytest.raises(PermissionDeniedError):
             async with rig.client.stream(QUERY):
                 pass

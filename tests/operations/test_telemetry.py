@@ -179,6 +179,7 @@ def test_a_long_time_is_cut_where_steps_begin() -> None:
         (lambda: query({}), "selectors must name attributes"),
         (lambda: query({"d": []}), "a selector must name attributes"),
         (lambda: query("d"), "selectors must map devices to attributes"),
+        (lambda: query({"d": "power"}), "attributes must be a list of names; got 'power'"),
         (lambda: query(["d"]), "a selector must be a TelemetrySelector; got 'd'"),
         (lambda: query({"d": ["a"]}, to=FIVE), "must be later than from_"),
         (lambda: query({"d": ["a"]}, to=datetime(2026, 3, 1)), "a datetime with a time zone"),  # noqa: DTZ001 - the mistake

@@ -8,7 +8,7 @@ import pytest
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator
 from enapter_async.emulator.rules import Rules
-from enapter_async.errors import ArgumentError, NotFoundError
+from enapter_async.errors import ArgumentError, ConfigurationError, NotFoundError
 from enapter_async.models.logs import DeviceEvent, Gap, LogRecord, LogSeverity
 from tests.emulator.fleets import BARN, METER, PUMP, USED
 
@@ -80,4 +80,6 @@ async def test_wrong_arguments_are_refused_before_any_io(
     ):
         with pytest.raises(ArgumentError):
             await anext(stream)
+    with pytest.raises(ConfigurationError, match="buffer is 0; it must be a number of at least 1"):
+        await anext(client.logs.stream(PUMP, buffer=0))
     assert emulator.world.log.count_arrivals() == 0
