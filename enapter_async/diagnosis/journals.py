@@ -7,6 +7,7 @@ from typing import Any, Final
 from enapter_async.clock import Clock
 from enapter_async.diagnosis.findings import Finding, failed, ok, warning
 from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import bounded, connect, driver, told
 from enapter_async.fleet.journal.postgres.schema import RIGHTS, SCHEMA, check_version
@@ -84,6 +85,8 @@ def _pooling(connection: Any) -> Finding:
 def _tables(connection: Any) -> Finding:
     try:
         check_version(connection, "the database")
+    except RunRefusedError as error:  # it says what to run, which depends on the version
+        return failed("tables", str(error), "")
     except ConfigurationError as error:
         return failed("tables", str(error), _PREPARE)
     return ok("tables", f"the schema {SCHEMA} fits this release")
