@@ -7,6 +7,7 @@ observe values where they enter the library: `Client`, `Run`, `plan`, and so on.
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from enapter_async.fleet.run import Run as FleetRun
 from enapter_async.operations.device_selection import Selection
 from tests.cli.commands import COMMANDS, NEW_FILES, commands, prepared
 from tests.cli.conftest import Run, command_line, serving, settings_of
-from tests.cli.noun_options import Own
+from tests.cli.noun_options import NOUN_OPTIONS, Own
 from tests.cli.options_table import (
     CALLING,
     CONNECTION,
@@ -131,7 +132,18 @@ class Shared:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    folder = tmp_path_factory.mktemp("shared")
+    with prepare_once(tmp_path_factory.mktemp("shared")) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def shared_by_nouns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    with prepare_once(tmp_path_factory.mktemp("nouns")) as place:
+        yield place
+
+
+@contextmanager
+def prepare_once(folder: Path) -> Iterator[Shared]:
     world = World.seeded(40, 1, role="OWNER")
     with serving(world) as served:
         environment = settings_of(served, folder)
@@ -197,9 +209,28 @@ def test_the_options_of_a_run_arrive(ask: Callable[..., Seen], command: str) -> 
         assert arrived(seen.run), option
 
 
-@pytest.mark.parametrize(
-    "own", OWN, ids=[f"{each.command} {' '.join(each.arrived)}" for each in OWN]
-)
+def named(own: Own) -> str:
+    return f"{own.command} {' '.join(own.arrived)}"
+
+
+# What is created can be created once, and these show what other commands have done.
+ALONE = ("provisioning", "commands list", "configuration get", "rules create", "sites list")
+TOGETHER = [each for each in NOUN_OPTIONS if not each.command.startswith(ALONE)]
+
+
+@pytest.mark.parametrize("own", TOGETHER, ids=named)
+def test_options_of_a_command_on_one_object_arrive(
+    shared_by_nouns: Shared, monkeypatch: pytest.MonkeyPatch, own: Own
+) -> None:
+    seen = observed(shared_by_nouns.world, shared_by_nouns.places, monkeypatch)
+    words = (each.format_map(seen.places) for each in own.arguments)
+    seen.result = shared_by_nouns.run(*own.command.split(), *words)
+    assert isinstance(seen.result.exception, SystemExit | None), seen.result.exception
+    for option, arrived in own.arrived.items():
+        assert arrived(seen), (option, seen.result.output)
+
+
+@pytest.mark.parametrize("own", [each for each in OWN if each not in TOGETHER], ids=named)
 def test_options_of_a_single_command_arrive(
     *,
     ask: Callable[..., Seen],
