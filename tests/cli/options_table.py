@@ -48,10 +48,6 @@ CALLING: Final = tuple(
     for name in COMMANDS
     if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles use")
 )
-OF_FILES_AND_LISTS: Final = {"--columns", "--force", "--output"}
-"""Options of all lists, and of all commands that write a file: tried in test_listing.py."""
-MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate"), ("doctor", "--verbose")}
-"""`doctor` tries each of its few checks once."""
 
 # The options of a run.
 OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], object]]]] = {
@@ -377,6 +373,11 @@ OWN: Final = (
             "--devices-every": lambda s: s.code == 0,
             "--no-devices": lambda s: s.rows()[0]["devices_problem"] == "--no-devices was given",
         },
+    ),
+    Own(
+        "fleet watch",
+        ("{run}", "--devices", "2", "--json"),
+        {"--devices": lambda s: len(s.rows()[-1]["devices"]) == 2},
     ),
     Own(
         "fleet worker",

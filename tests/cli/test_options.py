@@ -44,12 +44,15 @@ from tests.cli.options_table import (
     CALLING,
     CONNECTION,
     ELSEWHERE,
-    MEANS_NOTHING,
     OF_A_RUN,
-    OF_FILES_AND_LISTS,
     OWN,
 )
 from tests.cli.seen import Seen
+
+OF_FILES_AND_LISTS = {"--columns", "--force", "--output"}
+"""Options of all lists, and of all commands that write a file: tried in test_listing.py."""
+MEANS_NOTHING = {("doctor", "--attempts"), ("doctor", "--max-rate"), ("doctor", "--verbose")}
+"""`doctor` tries each of its few checks once."""
 
 
 @pytest.fixture
