@@ -4,8 +4,11 @@ import os
 from collections.abc import Callable
 from typing import Any, Unpack
 
+from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import Input, Operations
+from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.sqlite.store import SQLiteStore
 from enapter_async.fleet.options import RunKeywords, RunOptions, SessionKeywords
 from enapter_async.fleet.outcomes import OperationT, Outcome, Report, State
 from enapter_async.fleet.reading import Caller
@@ -60,6 +63,10 @@ async def resume(
         RunRefusedError: the run cannot be continued by this call; nothing was sent.
         Exception: an error raised by `on_outcome`; a note on it contains the counts.
     """
+    store = store_of(journal.path if isinstance(journal, JournalOptions) else journal)
+    if isinstance(store, SQLiteStore) and not store.exists():
+        # Holding it would create the file.
+        raise RunRefusedError(f"there is no journal at {store.name}")
     run: Run[Any] = Run(client, None, options, journal=journal, **keywords)
     return await _whole(run, on_outcome)
 

@@ -49,3 +49,17 @@ def test_a_non_journal_is_refused(tmp_path: Path) -> None:
     path.chmod(0o600)
     with pytest.raises(ConfigurationError, match=r"run\.db"):
         fleet.status(path)
+
+
+async def test_a_mistyped_journal_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    async with running(fleet_of(1)) as (emulator, client):
+        with pytest.raises(fleet.RunRefusedError, match=r"there is no journal at .*rum\.db"):
+            await fleet.resume(client, tmp_path / "rum.db")
+        with pytest.raises(ConfigurationError, match="its folder does not exist"):
+            await fleet.apply(client, [], journal=tmp_path / "none" / "run.db")
+        assert emulator.world.log.count_arrivals() == 0
+    assert names_in(tmp_path) == []
+
+
+def names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]

@@ -107,5 +107,6 @@ def connect(path: Path, *, how: str = "", **settings: Any) -> sqlite3.Connection
             database, uri=bool(how), isolation_level=None, **settings
         )
     except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} cannot be opened: {error}") from None
+        reason = error if path.parent.is_dir() else "its folder does not exist"
+        raise ConfigurationError(f"{path} cannot be opened: {reason}") from None
     return connection
