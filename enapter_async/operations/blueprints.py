@@ -24,7 +24,7 @@ from enapter_async.operation import (
     Target,
     Unset,
 )
-from enapter_async.operations import arguments
+from enapter_async.operations import arguments, device_arguments
 from enapter_async.payload import Payload
 from enapter_async.streaming import StreamedOperation
 
@@ -43,10 +43,6 @@ _START: Final = 4
 _LONGEST_END: Final = 22 + 65_535
 """How many bytes the last record of an archive may have, with its comment."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-def _blueprint_id(value: str) -> str:
-    return arguments.identifier("blueprint_id", value)
 
 
 def _name(value: str) -> str:
@@ -139,7 +135,7 @@ class GetBlueprint(Operation[Blueprint]):
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Blueprint]] = _BLUEPRINT
 
-    blueprint_id: str = attrs.field(converter=_blueprint_id)
+    blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
@@ -261,7 +257,7 @@ class DownloadBlueprint(StreamedOperation[bytes]):
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[bytes]] = _DOWNLOAD
 
-    blueprint_id: str = attrs.field(converter=_blueprint_id)
+    blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
     view: BlueprintView = attrs.field(default=BlueprintView.ORIGINAL, converter=_view)
 
     def request(self) -> RequestParts:

@@ -53,6 +53,7 @@ class _Provision(Operation[Provisioned]):
     answer: ClassVar[Answer[Provisioned]] = Answer(key=WHOLE, type=Provisioned, max_bytes=MIB)
     proof: ClassVar[Operation[Any] | None] = ListDevices.proof
     result_name: ClassVar[str] = "provisioned"
+    name: str
 
     def request(self) -> RequestParts:
         """Return the HTTP request: its path is that of the kind, and its body has all fields."""
@@ -60,6 +61,10 @@ class _Provision(Operation[Provisioned]):
         values = {name: getattr(self, name) for name in fields}
         body = {name: None if value is None else str(value) for name, value in values.items()}
         return RequestParts(method="POST", path=tuple(self.kind.split(".")), body=body)
+
+    def details(self) -> dict[str, Any]:
+        """Return the new device's name."""
+        return {"name": self.name}
 
 
 class _WithSlug(_Provision):
@@ -70,7 +75,6 @@ class _WithSlug(_Provision):
     settles: ClassVar[Settles] = Settles.KEY
     type: ClassVar[str]
     """The type of the new device."""
-    name: str
     slug: str | None
 
     def target(self) -> Target:
@@ -115,10 +119,6 @@ class _WithSlug(_Provision):
         if self.slug is None or result.slug in (None, "", self.slug):
             return ""
         return f"slug is {result.slug!r}, but {self.slug!r} was requested"
-
-    def details(self) -> dict[str, Any]:
-        """Return the new device's name."""
-        return {"name": self.name}
 
     def _site(self) -> str | None:
         return None
@@ -214,10 +214,6 @@ class ProvisionVucm(_WithHardwareId):
     name: str = attrs.field(converter=_name)
     hardware_id: str = attrs.field(converter=_hardware_id)
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
-
-    def details(self) -> dict[str, Any]:
-        """Return the new device's name."""
-        return {"name": self.name}
 
 
 @attrs.frozen(kw_only=True)

@@ -33,10 +33,6 @@ def _site_id(value: str) -> str:
     return arguments.identifier("site_id", value)
 
 
-def _name(value: str | Unset | None) -> str | Unset | None:
-    return arguments.text("name", value)
-
-
 def _searched_name(value: str | None) -> str | None:
     given = arguments.text("name", value)
     return given if isinstance(given, str) else None
@@ -211,7 +207,7 @@ class UpdateSite(Operation[Site]):
     answer: ClassVar[Answer[Site]] = _SITE
 
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
-    name: str | Unset | None = attrs.field(default=UNSET, converter=_name)
+    name: str | Unset | None = attrs.field(default=UNSET, converter=device_arguments.name)
     timezone: str | Unset | None = attrs.field(default=UNSET, converter=_timezone)
     location: SiteLocation | Unset | None = attrs.field(default=UNSET, converter=_location)
 
