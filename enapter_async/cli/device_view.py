@@ -13,7 +13,7 @@ from enapter_async.cli.connecting import client_of
 from enapter_async.cli.following import gap_text, shown_time
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings
-from enapter_async.cli.rows import json_line
+from enapter_async.cli.rows import text_of
 from enapter_async.cli.streams import fancy
 from enapter_async.cli.summary import output_console
 from enapter_async.client import Client
@@ -55,7 +55,7 @@ class DeviceView:
             yield head.append(f"  {time or 'nothing has arrived yet'}", "not bold dim")
             values = self._values[name].items()
             if values:
-                told = "  ".join(f"{plain(key)}={plain(_cell(value))}" for key, value in values)
+                told = "  ".join(f"{plain(key)}={plain(text_of(value))}" for key, value in values)
                 yield Text(f"  {told}")
             if name in self._logs:
                 yield Text(f"  {self._logs[name]}", "yellow", no_wrap=True, overflow="ellipsis")
@@ -90,7 +90,3 @@ def draw_devices(
                         break
 
     run_reading(work)
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else json_line(value)

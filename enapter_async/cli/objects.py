@@ -14,7 +14,7 @@ from enapter_async.cli.exit_codes import Exit, exit_of_error
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
 from enapter_async.cli.options import Settings, tell_of_doctor, warn
-from enapter_async.cli.rows import json_line
+from enapter_async.cli.rows import json_line, text_of
 from enapter_async.cli.streams import fancy
 from enapter_async.cli.tables import write_list
 from enapter_async.client import Client
@@ -104,11 +104,7 @@ def _show_changes(before: dict[str, Any], now: dict[str, Any], settings: Setting
     for field in {**before, **now}:
         old, new = before.get(field), now.get(field)
         if old != new:
-            click.echo(f"{at}  {field}  {plain(_text(old))} -> {plain(_text(new))}")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json_line(value)
+            click.echo(f"{at}  {field}  {plain(text_of(old))} -> {plain(text_of(new))}")
 
 
 def show_fields(shown: Any, settings: Settings) -> None:
@@ -122,4 +118,4 @@ def show_fields(shown: Any, settings: Settings) -> None:
         return
     width = max(map(len, row), default=0)
     for field, value in row.items():
-        click.echo(f"{field:{width}}  {plain(_text(value))}")
+        click.echo(f"{field:{width}}  {plain(text_of(value))}")

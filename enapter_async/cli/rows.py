@@ -15,3 +15,8 @@ def report_row(report: "Report", run: str) -> dict[str, Any]:
 def json_line(row: Any) -> str:
     """Return a row as one line of ASCII JSON, which is safe to print on a terminal."""
     return json.dumps(row, ensure_ascii=True)
+
+
+def text_of(value: Any) -> str:
+    """Return a text as it is, and any other value as JSON."""
+    return value if isinstance(value, str) else json_line(value)

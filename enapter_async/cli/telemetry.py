@@ -12,13 +12,12 @@ import click
 from enapter_async.cli import connecting, following, objects
 from enapter_async.cli.noun_options import stop_after, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
-from enapter_async.cli.rows import json_line
+from enapter_async.cli.rows import json_line, text_of
 from enapter_async.converter import unstructure
 from enapter_async.models.telemetry import (
     Aggregation,
     TelemetryPoint,
     TelemetrySelector,
-    TimeseriesColumn,
     Value,
 )
 from enapter_async.text import plain, rfc3339
@@ -153,7 +152,7 @@ def timeseries(
                 asked, from_=from_, to=to, granularity=granularity, after=after
             ) as table,
         ):
-            names = [_name(column) for column in table.columns]
+            names = [f"{column.device}.{column.attribute}" for column in table.columns]
             writer = csv.writer(sys.stdout, lineterminator="\n")
             if not settings.as_json:
                 writer.writerow(["timestamp", *names])
@@ -199,10 +198,4 @@ def _cells(point: TelemetryPoint) -> list[str]:
 
 
 def _cell(value: Value | list[str]) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json_line(value)
-
-
-def _name(column: TimeseriesColumn) -> str:
-    return f"{column.device}.{column.attribute}"
+    return "" if value is None else text_of(value)

@@ -33,7 +33,8 @@ class RowNumbers:
 
     def __init__(self, text: str) -> None:
         pairs = text.split(",") if _TEXT.fullmatch(text) else ()
-        self._parts = sorted((int(number), int(row)) for number, _, row in map(_halves, pairs))
+        halves = (pair.split(":") for pair in pairs)
+        self._parts = sorted((int(number), int(row)) for number, row in halves)
 
     def row(self, number: int) -> int | None:
         """Return the row of a number, if it is known."""
@@ -42,7 +43,3 @@ class RowNumbers:
             return None
         first, row = self._parts[place - 1]
         return row + number - first
-
-
-def _halves(pair: str) -> tuple[str, str, str]:
-    return pair.partition(":")

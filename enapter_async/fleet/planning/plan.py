@@ -171,9 +171,9 @@ class ScratchPlan(Plan):
             "before, why, follows, unit"
         )
         # Reads in pages rather than in one query: a plan may be iterated twice at once.
-        for clause, key in (("seq > ?", 3), ("seq IS NULL AND line > ?", 0)):
+        for order, key, clause in (("seq", 3, "seq > ?"), ("line", 0, "seq IS NULL AND line > ?")):
             last = -1
-            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"
+            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {order} LIMIT {BATCH}"
             while rows := self._scratch.execute(sql, (last,)).fetchall():
                 last = rows[-1][key]
                 yield from map(_item, rows)
@@ -185,10 +185,6 @@ class ScratchPlan(Plan):
     def close(self) -> None:
         """Remove the scratch file."""
         self._scratch.close()
-
-
-def _order(key: int) -> str:
-    return "seq" if key else "line"
 
 
 def _item(row: tuple[Any, ...]) -> PlanItem:

@@ -225,7 +225,7 @@ class Planner:
         asked = [
             PlanRequest(
                 line=line,
-                operation=as_write(_operation(operation)),
+                operation=as_write(operation_from_json(json.loads(operation))),
                 expected=None if expected is None else json.loads(expected),
             )
             for _, line, operation, expected, _, _ in rows
@@ -275,7 +275,3 @@ class Planner:
         values = ", ".join(f":{column}" for column in row)
         into = f"INSERT INTO step ({', '.join(row)})"
         self._scratch.execute(f"{into} VALUES ({values})", row)
-
-
-def _operation(text: str) -> Operation[Any]:
-    return operation_from_json(json.loads(text))
