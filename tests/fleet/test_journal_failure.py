@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from enapter_async.api.accepted import Following
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target
-from enapter_async.fleet import JournalError, JournalOptions, State
+from enapter_async.fleet import JournalError, JournalOptions, RunRefusedError, State
 from enapter_async.fleet.errors import NotStartedError
 from enapter_async.fleet.execution import Execution, ExecutionContext
 from enapter_async.fleet.inputs import WorkItem
@@ -23,6 +24,9 @@ from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import ScriptedCaller
+
+if sys.platform != "win32":
+    import resource
 
 
 @pytest.fixture
@@ -175,3 +179,22 @@ async def test_an_item_cut_off_before_it_is_sent_is_held_and_never_unknown(
     report = await fleet.resume(client, path)
     assert report.counts[State.UNKNOWN] == unknown
     assert report.counts[State.APPLIED] == len(mints) - unknown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system cannot limit file sizes")
+@pytest.mark.parametrize("room", [3000, 33_000], ids=["the tables", "the operations"])
+async def test_a_journal_for_which_there_is_no_room_leaves_nothing_behind(
+    world: World, client: Client, path: Path, room: int
+) -> None:
+    operations = [UpdateDevice(device_id=each.id, name="New") for each in world]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises((JournalError, RunRefusedError), match=r"cannot be (used|written)"):
+            await fleet.apply(client, operations, journal=path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert world.log.count_arrivals() == 0
+    assert [each.name for each in path.parent.glob("run.db*")] == ["run.db.lock"]
+    report = await fleet.apply(client, operations, journal=path)
+    assert report.counts[State.APPLIED] == len(operations)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from enapter_async.fleet.errors import RunRefusedError
+from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.journal.reading import PAGE_ROWS, Dialect, Journal, damaged
 from enapter_async.fleet.journal.records import OLD_DIFFERS, EventRow, ItemRow
 from enapter_async.fleet.journal.sqlite.schema import (
@@ -58,12 +58,18 @@ class SQLiteJournal(Journal):
     """One open journal file. Blocking; for one thread at a time, except `checkpoint`."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, named: tuple[NamedFile, ...] = ()
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        named: tuple[NamedFile, ...] = (),
+        *,
+        is_new: bool = False,
     ) -> None:
         super().__init__(str(path), connection, DIALECT)
         self.path = path
         self._writing = connection
         self._named = named
+        self._is_new = is_new
         self._full = True
 
     @classmethod
@@ -74,16 +80,19 @@ class SQLiteJournal(Journal):
             RunRefusedError: it is not a journal, or has a different version.
             ConfigurationError: the file cannot be used; the message says why.
         """
-        where = Path(path)
+        where, is_new = Path(path), False
         try:
             check_private(where)
         except FileNotFoundError:
             os.close(open_private(where))
+            is_new = True
         connection = connect(where, timeout=_BUSY_SECONDS, check_same_thread=False)
         try:
             prepare(connection, where)
         except sqlite3.Error as error:
             connection.close()
+            if is_new:
+                _discard(where)
             raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
         except BaseException as error:
             connection.close()
@@ -91,7 +100,7 @@ class SQLiteJournal(Journal):
                 raise damaged(where, "it contains no tables") from None
             raise
         files = [each for each in (where, Path(f"{where}-wal"), lock) if each and each.exists()]
-        return cls(where, connection, tuple(map(NamedFile.at, files)))
+        return cls(where, connection, tuple(map(NamedFile.at, files)), is_new=is_new)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
@@ -118,7 +127,11 @@ class SQLiteJournal(Journal):
     # Writing.
 
     def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
-        """Write a new run, all or nothing; iterating lets an event loop run in between."""
+        """Write a new run, all or nothing; iterating lets an event loop run in between.
+
+        Raises:
+            JournalError: it could not be written; if the journal is new, the file is removed.
+        """
         try:
             with self._transaction():
                 self._put(facts)
@@ -132,11 +145,22 @@ class SQLiteJournal(Journal):
                 self._put_items(batch)
         except sqlite3.IntegrityError as error:
             raise damaged(self.path, error) from None
+        except sqlite3.Error as error:
+            if self._is_new:
+                _discard(self.path)
+            raise unwritten(self.path, error) from None
 
     def put(self, facts: Mapping[str, str]) -> None:
-        """Write facts about the run, replacing those of the same name."""
-        with self._transaction():
-            self._put(facts)
+        """Write facts about the run, replacing those of the same name.
+
+        Raises:
+            JournalError: they could not be written.
+        """
+        try:
+            with self._transaction():
+                self._put(facts)
+        except sqlite3.Error as error:
+            raise unwritten(self.path, error) from None
 
     def add(
         self,
@@ -205,3 +229,15 @@ class SQLiteJournal(Journal):
         uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file if it was removed
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
+
+
+def unwritten(path: Path, error: Exception) -> JournalError:
+    """Return the error of a journal that cannot be written, such as on a full disk."""
+    return JournalError(f"the journal {path} cannot be written: {error}")
+
+
+def _discard(path: Path) -> None:
+    """Remove a new journal of which only a part was written, and which could not be used again."""
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(OSError):
+            each.unlink(missing_ok=True)
