@@ -4,7 +4,6 @@ A session copies the rows of earlier sessions once, when it starts, so its reads
 network on the event loop.
 """
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from enapter_async.fleet.journal.postgres.schema import SCHEMA
 from enapter_async.fleet.journal.reading import EVENT_COLUMNS, Journal
 from enapter_async.fleet.journal.sqlite.journal import DIALECT
 from enapter_async.fleet.journal.sqlite.schema import create_tables
+from enapter_async.fleet.scratch import open_scratch
 
 _PAGE_ROWS: Final = 2000
 _ITEMS: Final = (
@@ -31,7 +31,7 @@ async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], 
 
     `connection` is psycopg's for an event loop; `on_page` is called after each page.
     """
-    scratch = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    scratch = open_scratch()
     try:
         create_tables(scratch)
         scratch.execute("BEGIN")
