@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from enapter_async.api.blueprints import Blueprints
     from enapter_async.api.commands import Commands
     from enapter_async.api.configuration import Configuration
-    from enapter_async.api.devices import Devices
     from enapter_async.api.logs import Logs
     from enapter_async.api.provisioning import Provisioning
     from enapter_async.api.rules import Rules
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
 
 
 class Nouns:
-    """The groups of methods of a client, whose calls use this client's own options.
+    """The groups of methods of a client but `devices`, whose calls use this client's own options.
 
-    A client attaches `devices` itself, because every call on a device passes through it. The
-    other groups are imported, and attached to the client, when they are first used.
+    They are imported, and attached to the client, when they are first used. A client has `devices`
+    from the start: looking for an attribute takes longer if its class has one of that name, too.
     """
 
-    devices: "Devices"
     sites: "Sites"
     commands: "Commands"
     configuration: "Configuration"
