@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import journal as benchmark
 
-FEW, MANY = 1_000, 8_000
-MOST_GROWTH_MIB = 5.0
+FEW, MANY = 1_000, 5_000
+MOST_GROWTH_MIB = 3.0
 """Less than a kilobyte per operation."""
 MOST_SLOWING = 1.5
 
