@@ -198,3 +198,8 @@ async def test_a_journal_for_which_there_is_no_room_leaves_nothing_behind(
     assert [each.name for each in path.parent.glob("run.db*")] == ["run.db.lock"]
     report = await fleet.apply(client, operations, journal=path)
     assert report.counts[State.APPLIED] == len(operations)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:  # what was done can be read, even if nothing can be written
+        assert fleet.status(path).counts == report.counts
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

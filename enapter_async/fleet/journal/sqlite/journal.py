@@ -18,8 +18,10 @@ from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.journal.reading import PAGE_ROWS, Dialect, Journal, damaged
 from enapter_async.fleet.journal.records import OLD_DIFFERS, EventRow, ItemRow
 from enapter_async.fleet.journal.sqlite.schema import (
+    UNSHARED,
     check_version,
     connect,
+    is_closed,
     prepare,
     way_to_read,
 )
@@ -112,17 +114,16 @@ class SQLiteJournal(Journal):
         where = Path(path)
         if not where.is_file():
             raise RunRefusedError(f"there is no journal at {where}")
-        connection = connect(where, how=way_to_read(where), timeout=_BUSY_SECONDS)
+        how = way_to_read(where)
         try:
-            connection.execute("PRAGMA query_only=ON")
-            check_version(connection, where)
+            return cls(where, _to_read(where, how))
         except sqlite3.Error as error:
-            connection.close()
-            raise RunRefusedError(f"{where} cannot be read as a journal: {error}") from None
-        except BaseException:
-            connection.close()
-            raise
-        return cls(where, connection)
+            problem = error
+        with contextlib.suppress(sqlite3.Error):
+            # On a full disk SQLite cannot share the file, which a finished run does not need.
+            if how != UNSHARED and is_closed(where):
+                return cls(where, _to_read(where, UNSHARED))
+        raise RunRefusedError(f"{where} cannot be read as a journal: {problem}")
 
     # Writing.
 
@@ -229,6 +230,17 @@ class SQLiteJournal(Journal):
         uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file if it was removed
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
+
+
+def _to_read(path: Path, how: str) -> sqlite3.Connection:
+    connection = connect(path, how=how, timeout=_BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def unwritten(path: Path, error: Exception) -> JournalError:

@@ -11,6 +11,8 @@ from enapter_async.fleet.errors import RunRefusedError
 APPLICATION_ID: Final = 0x454E4A4C
 """Marks an SQLite file as a journal: "ENJL"."""
 VERSION: Final = 1
+UNSHARED: Final = "immutable=1"
+"""The URI parameter to read a file that nobody is writing; it needs no file beside it."""
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 TABLES: Final = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -86,13 +88,18 @@ def way_to_read(path: Path) -> str:
     if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         # Not `mode=ro`: a read-only connection cannot remove the log that it had to open.
         return "mode=rw"
-    log = Path(f"{path}-wal")
-    if not log.exists() or not log.stat().st_size:
-        return "immutable=1"
+    if is_closed(path):
+        return UNSHARED
     raise RunRefusedError(
-        f"{path} was not closed, and its folder is not writable: copy {path.name} and {log.name} "
-        f"to a writable folder, and read it there"
+        f"{path} was not closed, and its folder is not writable: copy {path.name} and "
+        f"{path.name}-wal to a writable folder, and read it there"
     )
+
+
+def is_closed(path: Path) -> bool:
+    """Return whether all that was written to a journal is in its file, and not in its log."""
+    log = Path(f"{path}-wal")
+    return not log.exists() or not log.stat().st_size
 
 
 def connect(path: Path, *, how: str = "", **settings: Any) -> sqlite3.Connection:
