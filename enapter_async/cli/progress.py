@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final, Self
 
 from rich.console import Console, RenderableType
@@ -35,6 +36,7 @@ from enapter_async.fleet.outcomes import (
 from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.waits import Wait, minutes
 from enapter_async.hooks import AttemptFailed, Event
+from enapter_async.operation import Repeat
 from enapter_async.text import counted, plain, rfc3339
 
 _PLAIN_STEPS: Final = 10
@@ -49,9 +51,11 @@ class Watch:
         self.failed: Counter[str] = Counter()
 
     def __call__(self, event: Event, /) -> None:
-        """Count a failed attempt; ignore other events."""
+        """Count a failed attempt; ignore other events, and reads of what is not there."""
         if isinstance(event, AttemptFailed):
             attempt = event.attempt
+            if attempt.status == HTTPStatus.NOT_FOUND and event.operation.repeat is Repeat.READ:
+                return  # an answer: before a creation, this is the good one
             what = f"HTTP {attempt.status}" if attempt.status else attempt.error_type
             self.failed[f"{what}: {attempt.certainty.value}"] += 1
 
