@@ -60,5 +60,19 @@ DISTRIBUTED: Final[Mapping[str, Break]] = MappingProxyType(
             "if False:",
             by=f"{_JOBS}test_generated_configurations_stay_with_their_worker",
         ),
+        "another resume with other options is not refused": Break(
+            "fleet.distributed.job_statements:Control.resume",
+            "if now is not None and _journalled(now.options) != _journalled(options):",
+            "if False:",
+            by="distributed/test_resuming.py::"
+            "test_of_two_that_resume_a_job_differently_one_is_refused_by_name",
+        ),
+        "a check between waves does not wait for the server": Break(
+            "fleet.distributed.keeper:Keeper._step",
+            "examination = Examination(reads, clock, job.rollout)",
+            "examination = Examination(client, clock, job.rollout)",
+            by="distributed/test_gates.py::"
+            "test_a_server_that_is_away_passes_no_gate_and_fails_none",
+        ),
     }
 )
