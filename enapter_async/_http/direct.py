@@ -15,16 +15,16 @@ from functools import partial
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from multidict import istr
 from yarl import URL
 
 from enapter_async._http.fence import MAY_SEND
-from enapter_async._http.lines import Line, Lines
+from enapter_async._http.lines import Line, Lines, parser_for
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
-    LARGEST_FIELD,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -38,8 +38,6 @@ from enapter_async._http.wire import Wire
 from enapter_async.errors import ConfigurationError, HostDownError, TransportError
 
 _CONTENT_LENGTH: Final = istr("Content-Length")
-INTERIM_LIMIT: Final = 8
-"""How many 1xx answers may precede the final one."""
 RECEIVE_BYTES: Final = 64 * 1024
 """The size of the receive buffer. With asyncio's 256 KiB, glibc may request memory from the system
 and return it for every answer; memory of this size is kept."""
@@ -53,14 +51,21 @@ def probe(session: aiohttp.ClientSession) -> str:
         "BaseConnector": (connector, ("connect",)),
         "ResponseHandler": (
             ResponseHandler,
-            ("transport", "set_response_params", "read", "is_connected", "should_close"),
+            ("transport", "is_connected", "should_close", "connection_lost"),
+        ),
+        "BaseProtocol": (
+            BaseProtocol,
+            ("transport", "connected", "resume_reading", "_loop", "_parser", "_reading_paused"),
         ),
         "Connection": (aiohttp.connector.Connection, ("protocol", "release", "close")),
         "StreamReader": (
             aiohttp.StreamReader,
-            ("readany", "read_nowait", "is_eof", "exception", "total_bytes"),
+            ("readany", "read_nowait", "is_eof", "exception", "set_exception", "total_bytes"),
         ),
-        "RawResponseMessage": (aiohttp.http.RawResponseMessage, ("code", "headers", "chunked")),
+        "RawResponseMessage": (
+            aiohttp.http.RawResponseMessage,
+            ("code", "headers", "chunked", "should_close"),
+        ),
     }
     missing = [
         f"{owner}.{name}"
@@ -73,9 +78,7 @@ def probe(session: aiohttp.ClientSession) -> str:
     try:
         request = _key_request(session, URL("http://127.0.0.1/"), True)
         inspect.signature(connector.connect).bind(request, [], client_timeout(1.0))
-        ResponseHandler(loop).set_response_params(
-            read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
-        )
+        _, _, _ = parser_for(BaseProtocol(loop), loop).feed_data(b"")
         known = request.connection_key.host == "127.0.0.1"
     except Exception as error:  # noqa: BLE001 - an unknown aiohttp version may raise anything
         return type(error).__name__
@@ -146,25 +149,22 @@ class DirectTransport:
                     TransportError("its run was taken over, or may have been"), "Fenced"
                 )
             now = self._loop.time()
-        lines, protocol = self._lines, line.protocol
-        # A new parser each time: data that an old one started to read belongs to no request.
-        protocol.set_response_params(
-            read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
-        )
+        lines = self._lines
         lines.work(line, min(until, now + timeouts.read))
         reply: Reply | None = None
         kind = ""
         try:
-            line.transport.write(self._serialize(message))
-            head, payload = await protocol.read()
-            reply = _at_once(head, payload, max_bytes)
-            if reply is None:
-                reply = await _receive(protocol, head, payload, max_bytes)
+            answer = await line.send(self._serialize(message))
+            if answer is None:
+                kind = type(line.fault).__name__
+            else:
+                head, body = answer
+                reply = _at_once(head, body, max_bytes) or await _receive(head, body, max_bytes)
         except Exception as error:  # noqa: BLE001 - after a write, it may have been sent
             kind = type(error).__name__
         finally:
             lines.working.discard(line)
-            if reply is None or reply.cut or line.late or protocol.should_close:
+            if reply is None or reply.cut or line.late or not line.is_clean():
                 line.connection.close()
             else:
                 lines.rest(line)
@@ -196,8 +196,7 @@ class DirectTransport:
         resting = self._lines.resting
         while resting:
             line = resting.pop()
-            protocol = line.protocol
-            if protocol.is_connected() and not protocol.should_close and not line.pending():
+            if line.usable and not line.link.is_closing() and not line.pending():
                 return line
             line.connection.close()
         return None
@@ -259,30 +258,22 @@ class DirectTransport:
                 asyncios.max_size = RECEIVE_BYTES
         elif pending():
             return None
-        return Line(connection, protocol, transport, pending)
+        return Line(self._loop, connection, protocol, transport, pending)
 
 
-def _at_once(head: Any, payload: aiohttp.StreamReader, max_bytes: int) -> Reply | None:
-    """Return the reply if this head is final and its body has arrived, as almost always."""
-    if head.code < 200 or torn(head.headers):
+def _at_once(head: Any, body: aiohttp.StreamReader, max_bytes: int) -> Reply | None:
+    """Return the reply if its body has arrived, as almost always."""
+    if torn(head.headers):
         return None
-    found = read_at_once(payload, head.code, max_bytes)
+    found = read_at_once(body, head.code, max_bytes)
     return None if found is None else _reply(head, found)
 
 
-async def _receive(
-    protocol: ResponseHandler, head: Any, payload: aiohttp.StreamReader, max_bytes: int
-) -> Reply:
-    """Return the reply that begins with this head, or that follows it if it is interim."""
-    interim = 0
-    while head.code < 200 and head.code != 101 and interim < INTERIM_LIMIT:
-        interim += 1
-        head, payload = await protocol.read()
-    if head.code < 200:
-        raise NoFinalAnswer
+async def _receive(head: Any, body: aiohttp.StreamReader, max_bytes: int) -> Reply:
+    """Return the reply once its body has arrived."""
     if torn(head.headers):
         raise TwoLengths
-    return _reply(head, await read_body(payload, head.code, max_bytes))
+    return _reply(head, await read_body(body, head.code, max_bytes))
 
 
 def _reply(head: Any, found: tuple[bytes, str, bool]) -> Reply:
@@ -313,7 +304,3 @@ def _readable(sock: socket.socket) -> Callable[[], object]:
 
 class TwoLengths(Exception):  # noqa: N818 - it names what is wrong
     """The answer has two lengths, and aiohttp's parser in Python accepted one of them."""
-
-
-class NoFinalAnswer(Exception):  # noqa: N818 - it names what is missing
-    """The server sent too many interim answers, or asked to switch protocols."""

@@ -1,49 +1,162 @@
-"""The connections of one client: those in use, watched by the sweeper, and idle ones."""
+"""The connections of one client: those in use, watched by the sweeper, and idle ones.
+
+aiohttp opens the connections and parses the answers. Between the two stands `Line`, in place of
+aiohttp's own protocol, which has queues and timers that one exchange at a time does not need.
+"""
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpResponseParser
 
-from enapter_async._http.transport import SWEEP_SECONDS
+from enapter_async._http.transport import LARGEST_FIELD, SWEEP_SECONDS
 
 REST_SECONDS: Final = 1.0
 """How long an idle connection is kept before it returns to aiohttp's pool."""
+INTERIM_LIMIT: Final = 8
+"""How many 1xx answers may precede the final one."""
+_BUFFER_BYTES: Final = 256 * 1024
+"""How much of a body may wait to be read before the connection is paused."""
+_SWITCHING: Final = 101
+_WITHOUT_BODY: Final = frozenset((204, 304))
+
+Answer = tuple[Any, aiohttp.StreamReader]
+"""The head of an answer, as aiohttp's parser returns it, and its body as it arrives."""
 
 
-class Line:
-    """One connection of the client, with the data and the time limit of its current exchange."""
+def parser_for(protocol: BaseProtocol, loop: asyncio.AbstractEventLoop) -> HttpResponseParser:
+    """Return a parser that feeds the bodies of answers; a full one pauses `protocol`."""
+    return HttpResponseParser(
+        protocol,
+        loop,
+        _BUFFER_BYTES,
+        payload_exception=aiohttp.ClientPayloadError,
+        read_until_eof=True,
+        max_field_size=LARGEST_FIELD,
+    )
+
+
+class Line(BaseProtocol):
+    """One connection of the client, with the data and the time limit of its current exchange.
+
+    Until it returns to aiohttp's pool, it is the protocol of the connection, and aiohttp's own is
+    told only of its loss. Bytes that arrive outside an exchange belong to no request; they close
+    the connection.
+    """
 
     __slots__ = (
-        "connection",
-        "late",
-        "pending",
-        "protocol",
-        "rests_since",
-        "spared",
-        "transport",
-        "until",
+        *("_answer", "_body", "_interim", "connection", "fault", "handler", "late", "link"),
+        *("pending", "rests_since", "spared", "until", "usable"),
     )
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         connection: aiohttp.connector.Connection,
-        protocol: ResponseHandler,
-        transport: asyncio.Transport,
+        handler: ResponseHandler,
+        link: asyncio.Transport,
         pending: Callable[[], object],
     ) -> None:
+        super().__init__(loop)
         self.connection = connection
-        self.protocol = protocol
-        self.transport = transport
+        self.transport = self.link = link
+        self.handler = handler
+        """aiohttp's own protocol of the connection."""
         self.pending = pending
         """Returns something true if the socket has unread data."""
+        self.usable = True
+        """Whether nothing has shown yet that the connection cannot serve another exchange."""
+        self.fault: BaseException | None = None
+        """Why the answer cannot be read, once that is known."""
         self.until = 0.0
         self.late = False
         self.spared = False
         """Whether the exchange was given extra time because the loop was stalled."""
         self.rests_since = 0.0
+        self._answer: asyncio.Future[Answer | None] | None = None
+        self._body: aiohttp.StreamReader | None = None
+        self._interim = 0
+        link.set_protocol(self)
+
+    def send(self, request: bytes) -> "asyncio.Future[Answer | None]":
+        """Send a request; return a future for its answer, which is None if there is a `fault`."""
+        # A new parser each time: data that an old one started to read belongs to no request.
+        self._parser = parser_for(self, self._loop)
+        self._body = None
+        self._interim = 0
+        self._answer = answer = self._loop.create_future()
+        self.link.write(request)
+        return answer
+
+    def is_clean(self) -> bool:
+        """Return whether the answer arrived completely, and another exchange may follow it."""
+        return self.usable and self._body is not None and self._body.is_eof()
+
+    def leave(self) -> None:
+        """Return the connection to aiohttp's pool."""
+        self.link.set_protocol(self.handler)
+        self.connection.release()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on after a pause; aiohttp calls this after each part of a body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived; called with no data to go on after a pause."""
+        answer, body, parser = self._answer, self._body, self._parser
+        if answer is None or parser is None or (data and body is not None and body.is_eof()):
+            self._break(aiohttp.ClientPayloadError("data arrived that answers no request"))
+            return
+        try:
+            messages, _, _ = parser.feed_data(data)
+        except Exception as error:  # noqa: BLE001 - aiohttp's parsers raise many kinds
+            self._break(error)
+            return
+        for head, body in messages:
+            if head.code < 200:
+                self._interim += 1
+                if head.code == _SWITCHING or self._interim > INTERIM_LIMIT:
+                    self._break(NoFinalAnswer())
+                    return
+                continue
+            if head.should_close or self._body is not None:
+                self.usable = False  # the latter would be a second answer to one request
+            if self._body is None:
+                self._body = body
+                if not answer.done():
+                    shown = aiohttp.EMPTY_PAYLOAD if head.code in _WITHOUT_BODY else body
+                    answer.set_result((head, shown))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the exchange: an answer that ends with its connection is complete, any other not."""
+        body, parser = self._body, self._parser
+        fault: BaseException = exc or aiohttp.ServerDisconnectedError()
+        if exc is None and body is not None and parser is not None and not body.is_eof():
+            try:
+                parser.feed_eof()
+                self._body = None  # complete, even if the rest of it is still to be decompressed
+            except Exception as error:  # noqa: BLE001 - aiohttp's parsers raise many kinds
+                fault = error
+        self._break(fault)
+        super().connection_lost(exc)
+        self.handler.connection_lost(exc)
+
+    def _break(self, fault: BaseException) -> None:
+        """Close the connection, and end what waits for its answer."""
+        self.usable = False
+        answer, body = self._answer, self._body
+        if self.fault is None:
+            self.fault = fault
+        if answer is not None and not answer.done():
+            answer.set_result(None)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError(type(fault).__name__))
+        self.link.close()
 
 
 class Lines:
@@ -76,7 +189,7 @@ class Lines:
     def rest(self, line: Line) -> None:
         """Keep an idle connection for the next exchange."""
         if self._closed:
-            line.connection.release()
+            line.leave()
             return
         line.rests_since = self._due  # the next sweep, at most `SWEEP_SECONDS` from now
         self.resting.append(line)
@@ -103,7 +216,7 @@ class Lines:
                     line.spared = True
                     continue
                 line.late = True
-                line.transport.abort()
+                line.link.abort()
         long_ago = now - REST_SECONDS
         self._give_back(sum(line.rests_since <= long_ago for line in self.resting))
         self._timer = None
@@ -116,5 +229,9 @@ class Lines:
 
     def _give_back(self, count: int) -> None:
         for line in self.resting[:count]:
-            line.connection.release()
+            line.leave()
         del self.resting[:count]
+
+
+class NoFinalAnswer(Exception):  # noqa: N818 - it names what is missing
+    """The server sent too many interim answers, or asked to switch protocols."""

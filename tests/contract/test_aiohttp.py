@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -93,9 +94,9 @@ async def test_the_names_that_direct_exchanges_need_exist() -> None:
 
 
 def test_the_names_of_the_parser_exist() -> None:
-    parameters = inspect.signature(ResponseHandler.set_response_params).parameters
-    assert {"read_until_eof", "auto_decompress", "read_timeout"} <= set(parameters)
-    assert inspect.iscoroutinefunction(ResponseHandler.read)
+    assert list(inspect.signature(BaseProtocol.resume_reading).parameters) == [
+        *("self", "resume_parser")
+    ]
     assert isinstance(inspect.getattr_static(ResponseHandler, "should_close"), property)
     assert callable(ResponseHandler.is_connected)
     for name in ("protocol", "transport"):

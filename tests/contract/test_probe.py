@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -24,10 +25,16 @@ from tests.support.rig import CONFIG, CONVERGENT_WITH_ANSWER, DELETE, READS, TOK
 from tests.support.server import FaultServer, applied, ignored
 
 USED: dict[type, tuple[str, ...]] = {
-    ResponseHandler: ("transport", "set_response_params", "read", "is_connected", "should_close"),
+    ResponseHandler: ("transport", "is_connected", "should_close", "connection_lost"),
+    BaseProtocol: (
+        *("transport", "connected", "resume_reading"),
+        *("_loop", "_parser", "_reading_paused"),
+    ),
     Connection: ("protocol", "release", "close"),
-    aiohttp.StreamReader: ("readany", "read_nowait", "is_eof", "exception", "total_bytes"),
-    aiohttp.http.RawResponseMessage: ("code", "headers", "chunked"),
+    aiohttp.StreamReader: (
+        *("readany", "read_nowait", "is_eof", "exception", "set_exception", "total_bytes"),
+    ),
+    aiohttp.http.RawResponseMessage: ("code", "headers", "chunked", "should_close"),
 }
 NAMES = {
     f"{owner.__name__}.{name}": (owner, name) for owner, names in USED.items() for name in names
@@ -44,8 +51,8 @@ class Gone:
 def seen_with(owner: type, **changed: Any) -> tuple[str, Any]:
     """Return a name in `direct`, and its value if `owner` had this change."""
     other = type(owner.__name__, (owner,), changed)
-    if owner is ResponseHandler:
-        return "ResponseHandler", other
+    if owner in (ResponseHandler, BaseProtocol):
+        return owner.__name__, other
     if owner is Connection:
         place: dict[str, Any] = {"connector": types.SimpleNamespace(Connection=other)}
     elif owner is aiohttp.StreamReader:
@@ -76,25 +83,20 @@ class Elsewhere(ClientRequest):
     connection_key = types.SimpleNamespace(host="")  # type: ignore[assignment]  # that is the change
 
 
-class Otherwise(ResponseHandler):
-    """A parser whose reading method takes other arguments."""
-
-    def set_response_params(self, *, until_eof: bool = True) -> None:  # type: ignore[override]  # that is the change
-        raise NotImplementedError
+def otherwise(_: Any, *, protocol: Any) -> None:
+    """Make a parser that takes other arguments."""
 
 
-class Nervous(ResponseHandler):
-    """A parser that is constructed differently."""
-
-    def __init__(self, loop: Any) -> None:
-        raise RuntimeError
+def nervous(_: Any, __: Any) -> None:
+    """Make a parser that cannot be used here."""
+    raise RuntimeError
 
 
 CHANGED: dict[str, tuple[str, Any, str]] = {
     "a-request-wants-other-arguments": ("ClientRequest", Renamed, "TypeError"),
     "a-key-names-no-host": ("ClientRequest", Elsewhere, "ClientRequest.connection_key"),
-    "a-parser-wants-other-arguments": ("ResponseHandler", Otherwise, "TypeError"),
-    "a-parser-cannot-be-made": ("ResponseHandler", Nervous, "RuntimeError"),
+    "a-parser-wants-other-arguments": ("parser_for", otherwise, "TypeError"),
+    "a-parser-cannot-be-made": ("parser_for", nervous, "RuntimeError"),
 }
 
 

@@ -17,6 +17,8 @@ from enapter_async.errors import (
     ConflictError,
     DeadlineExceededError,
     HostDownError,
+    ResponseError,
+    ResultLostError,
     TransportError,
 )
 from enapter_async.limits.pacing import Pacing
@@ -24,7 +26,17 @@ from enapter_async.operations.devices import GetDevice
 from tests.http.test_payload_faults import MIB, Peak
 from tests.support.kinds import each
 from tests.support.lag import timed
-from tests.support.replies import awaiting, chunks, close, gzipped, hang, head, message, raw
+from tests.support.replies import (
+    awaiting,
+    chunks,
+    close,
+    close_delimited,
+    gzipped,
+    hang,
+    head,
+    message,
+    raw,
+)
 from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, in_hand, open_rig
 from tests.support.server import Connection, Exchange, FaultServer, Reply, applied, ignored
 from tests.support.world import JSON_TYPE
@@ -300,3 +312,12 @@ async def test_a_deep_refusal_is_a_refusal(
             assert type(await rig.fails(operation)) is ConflictError
             assert rig.certainties == [Certainty.REFUSED]
     assert server.seen == ["POST", "PATCH"]
+
+
+async def test_a_body_that_ends_with_a_reset_is_not_complete(server: FaultServer) -> None:
+    """Only an orderly end may stand for a missing length (RFC 9112, section 8)."""
+    server.always(applied(close_delimited(ending="rst")))
+    async with open_rig("direct", server, retry=attempts(1)) as rig:
+        assert isinstance(await rig.fails(CONFIG), ResultLostError)
+        assert isinstance(await rig.fails(GET), ResponseError)
+    assert server.seen == ["POST", "GET"]

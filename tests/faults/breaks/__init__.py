@@ -14,6 +14,7 @@ from tests.faults.breaks.answers import ANSWERS
 from tests.faults.breaks.backends import BACKENDS
 from tests.faults.breaks.breaking import Break, NotThereError
 from tests.faults.breaks.calls import CALLS
+from tests.faults.breaks.connections import CONNECTIONS
 from tests.faults.breaks.distributed import DISTRIBUTED
 from tests.faults.breaks.files import FILES
 from tests.faults.breaks.jobs import JOBS
@@ -25,6 +26,7 @@ __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         **CALLS,
+        **CONNECTIONS,
         **ANSWERS,
         **JOBS,
         **BACKENDS,

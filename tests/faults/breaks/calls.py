@@ -1,4 +1,4 @@
-"""Breaks of one call: its promises, its answers, its connections and its secrets."""
+"""Breaks of one call: its promises, its answers and its secrets."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,7 +8,6 @@ from tests.faults.breaks.breaking import Break
 
 _CONCLUDE: Final = "_http.settlement:Settlement.conclude"
 _CARRY_OUT: Final = "fleet.execution:Item.carry_out"
-_DIRECT: Final = "_http.direct:DirectTransport"
 _SESSION: Final = "_http.session:SessionTransport"
 _NEVER: Final = "except ZeroDivisionError:\n        raise\n    else:"
 """Replaces a `finally` whose effect is to be removed."""
@@ -253,70 +252,6 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "if size > cap:",
             "if False:",
             by="http/test_payload_faults.py::test_an_endless_answer_is_cut",
-        ),
-        "interim answers never end": Break(
-            "_http.direct:_receive",
-            "and interim < INTERIM_LIMIT",
-            "",
-            by="http/test_action_table.py::test_maybe_is_sent_again",
-        ),
-        "a redirect is followed": Break(
-            f"{_SESSION}.exchange",
-            "allow_redirects=False",
-            "allow_redirects=True",
-            by="http/test_redirects.py::test_a_redirect_is_never_followed",
-        ),
-        "aiohttp sends again by itself": Break(
-            "_http.session:_Way.guard",
-            "raise _Lost",
-            "raise aiohttp.ServerDisconnectedError",
-            by="http/test_action_table.py::test_one_attempt_means_one_for_refusals_too "
-            "http/test_action_table.py::test_a_read_whose_answers_were_lost_was_sent",
-        ),
-        "what a middleware sent is denied": Break(
-            "_http.session:_Way.watch",
-            "async def noted(connection: Any) -> Any:\n        self.sent = True",
-            "async def noted(connection: Any) -> Any:",
-            by="http/test_false_witnesses.py::"
-            "test_a_middleware_that_sends_again_cannot_hide_the_first_sending",
-        ),
-        "a connection at rest is taken without a look": Break(
-            f"{_DIRECT}._at_hand",
-            "not line.pending()",
-            "True",
-            by="http/test_hostile.py::test_an_answer_before_any_request_reaches_no_call "
-            "http/test_network_faults.py::test_row13_events_on_an_idle_connection_affect_no_call",
-        ),
-        "a dirty connection is reused": Break(
-            f"{_DIRECT}._clean",
-            "elif pending():",
-            "elif False:",
-            by="http/test_hostile.py::test_an_answer_on_a_pooled_connection_reaches_no_call",
-        ),
-        "an old parser is reused": Break(
-            f"{_DIRECT}.exchange",
-            "protocol.set_response_params(",
-            "line.rests_since or protocol.set_response_params(",
-            by="http/test_network_faults.py::"
-            "test_row13_events_on_an_idle_connection_affect_no_call",
-        ),
-        "a connection that was given up is kept": Break(
-            f"{_DIRECT}.exchange",
-            "reply is None or reply.cut or line.late or protocol.should_close",
-            "False",
-            by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request",
-        ),
-        "a late sweep hits a released line": Break(
-            f"{_DIRECT}.exchange",
-            "lines.working.discard(line)",
-            "pass",
-            by="http/test_hostile.py::test_a_finished_exchange_is_never_considered_late",
-        ),
-        "what failed after the write was not sent": Break(
-            f"{_DIRECT}.exchange",
-            'return maybe("the response was lost", kind)',
-            'return not_sent(TransportError("lost"), kind)',
-            by="http/test_action_table.py::test_maybe_ends_a_once_only_operation_as_ambiguous",
         ),
         "a token leaks in a cause": Break(
             f"{_SESSION}.exchange",
