@@ -156,7 +156,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.reading:is_not_there",
             "isinstance(error, NotFoundError) and error.proven",
             "isinstance(error, NotFoundError)",
-            by="fleet/test_truth.py::test_a_proxys_404_page_does_not_prove_that_a_device_is_absent",
+            by="fleet/test_absence.py::test_plan_guard_run_and_wave_agree_on_every_404",
             simulated=True,
         ),
         "waves overlap": Break(
