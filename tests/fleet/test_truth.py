@@ -114,10 +114,14 @@ async def test_a_proxys_404_page_does_not_prove_that_a_device_is_absent(
 ) -> None:
     page = Reply(status=404, body=b"<html>not here</html>", content_type="text/html")
     emulator.faults.add(page, method="DELETE", times=None)
-    outcome = await one(client, DeleteDevice(device_id=leaf(world)))
+    delete = DeleteDevice(device_id=leaf(world))
+    outcome = await one(client, delete)
     assert outcome.state is State.UNKNOWN, "the proxy may have delivered it twice"
     assert isinstance(outcome.error, AmbiguousOutcomeError)
     assert "check base_url" in str(outcome.error)
+    emulator.faults.add(page, method="GET", times=None)
+    report = await fleet.apply(client, [delete], check=True)
+    assert report.counts[State.FAILED] == 1, "nothing was sent"
 
 
 async def test_a_deletion_that_took_effect_before_the_connection_dropped_is_applied(
