@@ -79,7 +79,6 @@ def _folder() -> None:
 
 
 TAKEN: Final[Mapping[str, Callable[[], None]]] = {
-    "nothing": lambda: None,
     "stdout closed": _close(1),
     "all closed": _close(0, 1, 2),
     "stdout full": _full(1),
