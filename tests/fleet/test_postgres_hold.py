@@ -225,3 +225,27 @@ async def test_a_cancelled_release_still_releases_the_run(name: str) -> None:
     with pytest.raises(asyncio.CancelledError):
         await releasing
     assert not store_of(name).is_held()
+
+
+async def test_a_write_whose_caller_was_cancelled_still_ends_before_the_next(
+    name: str, database: str
+) -> None:
+    long = "d" * 20_000_000  # more than a socket takes at once
+    async with held(name) as (hold, _, failures):
+        await hold.begin({"a": "b"})
+        with closing(connect(Address.parse(database, with_run=False))) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT 1 FROM enapter_fleet.run FOR UPDATE")
+            cancelled = asyncio.create_task(hold.put({"a": "c"}))
+            done, _ = await asyncio.wait({cancelled}, timeout=0.2)
+            assert not done
+            cancelled.cancel()
+            await asyncio.wait({cancelled})
+            following = asyncio.create_task(hold.put({"long": long}))
+            other.execute("COMMIT")
+            await following
+            # No connection was lost: each new one raises the epoch.
+            assert other.execute("SELECT epoch FROM enapter_fleet.run").fetchall() == [(1,)]
+        assert failures == []
+    with closing(read_journal(name)) as journal:
+        assert journal.facts() == {"a": "c", "long": long}
