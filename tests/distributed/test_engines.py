@@ -1,7 +1,10 @@
 """The contract of every engine: whatever dies, no promise of a job is broken."""
 
+import asyncio
+
 import pytest
 
+from enapter_async.fleet.distributed.engines import pgqueuer
 from tests.distributed.engines import ENGINES
 from tests.distributed.kills import trial_of
 from tests.distributed.worker_process import LEASE
@@ -24,6 +27,24 @@ async def test_no_promise_is_broken_when_workers_and_the_database_die(
         told = await trial.run(kills=2, stops=1, crashes=1, apart=0.1)
     assert told.broken == []
     assert (told.kills, told.stops, told.crashes) == (2, 1, 1)
+
+
+async def test_a_queued_key_is_delivered_by_its_notification(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgqueuer, "POLL_S", 300.0)
+    engine = pgqueuer.PgQueuerEngine(database)
+    await engine.prepare()
+    delivered: asyncio.Queue[str] = asyncio.Queue()
+    working = asyncio.create_task(engine.work(delivered.put, None, 1))
+    try:
+        for key in map(str, range(8)):  # the end of a delivery looks for the next, and finds a few
+            await engine.submit(key, "default")
+            assert await asyncio.wait_for(delivered.get(), 30.0) == key
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
+        await engine.close()
 
 
 SLACK_S = {"tables": 1.0, "pgqueuer": 2.0, "temporal": 2.0}
