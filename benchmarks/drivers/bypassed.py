@@ -125,7 +125,7 @@ async def _without_look(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
 
     def take(transport: Any) -> Any:
-        resting = transport._lines.resting  # noqa: SLF001 - what is bypassed is private
+        resting = transport._connections.resting  # noqa: SLF001 - what is bypassed is private
         return resting.pop() if resting else None
 
     replace(inside(client, "transport"), _at_hand=take)
@@ -165,7 +165,9 @@ async def _without_turn(stack: AsyncExitStack, base_url: str) -> Load:
 
 async def _without_sweeper(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
-    replace(inside(client, "transport", "_lines"), work=lambda _self, _line, _until: None)
+    replace(
+        inside(client, "transport", "_connections"), work=lambda _self, _connection, _until: None
+    )
     return _load(client, CONCURRENCY)
 
 

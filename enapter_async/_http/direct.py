@@ -21,8 +21,8 @@ from aiohttp.client_reqrep import ClientRequest
 from multidict import istr
 from yarl import URL
 
+from enapter_async._http.connections import Connection, Connections, parser_for
 from enapter_async._http.fence import MAY_SEND
-from enapter_async._http.lines import Line, Lines, parser_for
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
     Timeouts,
@@ -104,7 +104,7 @@ class DirectTransport:
         self._secured = wire.origin.scheme == "https"
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
-        self._lines = Lines(self._loop)
+        self._connections = Connections(self._loop)
         self._pending: weakref.WeakKeyDictionary[ResponseHandler, Callable[[], object]] = (
             weakref.WeakKeyDictionary()
         )
@@ -114,19 +114,19 @@ class DirectTransport:
     @property
     def resting(self) -> int:
         """The number of idle connections that are ready for use."""
-        return len(self._lines.resting)
+        return len(self._connections.resting)
 
     def take_headers(self) -> None:
         """Do nothing: the wire writes the head of each request."""
 
     def distrust(self) -> None:
         """Close the idle connections, including the last one used."""
-        self._lines.drop()
+        self._connections.drop()
 
     def close(self) -> None:
         """Start no further exchange; the session closes the connections."""
         self._closed = True
-        self._lines.close()
+        self._connections.close()
 
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
@@ -136,41 +136,41 @@ class DirectTransport:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         now = self._loop.time()
         until = now + left
-        line = self._at_hand()
-        if line is None:
-            connected = await self._connect(min(timeouts.connect, left))
-            if isinstance(connected, Failure):
-                return connected
-            line = connected
+        connection = self._at_hand()
+        if connection is None:
+            found = await self._connect(min(timeouts.connect, left))
+            if isinstance(found, Failure):
+                return found
+            connection = found
             may_send = MAY_SEND.get()
             if may_send is not None and not may_send():
-                self._lines.rest(line)
+                self._connections.rest(connection)
                 return not_sent(
                     TransportError("its run was taken over, or may have been"), "Fenced"
                 )
             now = self._loop.time()
-        lines = self._lines
-        lines.work(line, min(until, now + timeouts.read))
+        connections = self._connections
+        connections.work(connection, min(until, now + timeouts.read))
         reply: Reply | None = None
         kind = ""
         try:
-            answer = await line.send(self._serialize(message))
+            answer = await connection.send(self._serialize(message))
             if answer is None:
-                kind = type(line.fault).__name__
+                kind = type(connection.fault).__name__
             else:
                 head, body = answer
                 reply = _at_once(head, body, max_bytes) or await _receive(head, body, max_bytes)
         except Exception as error:  # noqa: BLE001 - after a write, it may have been sent
             kind = type(error).__name__
         finally:
-            lines.working.discard(line)
-            if reply is None or reply.cut or line.late or not line.is_clean():
-                line.connection.close()
+            connections.working.discard(connection)
+            if reply is None or reply.cut or connection.late or not connection.is_clean():
+                connection.pooled.close()
             else:
-                lines.rest(line)
+                connections.rest(connection)
         if reply is not None:
-            return _in_time(reply) if line.late else reply
-        if line.late:
+            return _in_time(reply) if connection.late else reply
+        if connection.late:
             return maybe("no response in time", "ReadTimeout", timed_out=True)
         return maybe("the response was lost", kind)
 
@@ -191,17 +191,17 @@ class DirectTransport:
             return None
         return failure
 
-    def _at_hand(self) -> Line | None:
+    def _at_hand(self) -> Connection | None:
         """Return an idle connection without pending data, if there is one."""
-        resting = self._lines.resting
+        resting = self._connections.resting
         while resting:
-            line = resting.pop()
-            if line.usable and not line.link.is_closing() and not line.pending():
-                return line
-            line.connection.close()
+            connection = resting.pop()
+            if connection.usable and not connection.link.is_closing() and not connection.pending():
+                return connection
+            connection.pooled.close()
         return None
 
-    async def _connect(self, seconds: float) -> Line | Failure:
+    async def _connect(self, seconds: float) -> Connection | Failure:
         """Return a connection without pending data, from the pool or a new one.
 
         Stale connections are replaced immediately: the pool limits their number. An unusable new
@@ -213,15 +213,15 @@ class DirectTransport:
         until = self._loop.time() + seconds
         while self._loop.time() < until:
             try:
-                connection = await self._connector.connect(self._key_request, [], timeout)
+                pooled = await self._connector.connect(self._key_request, [], timeout)
             except Exception as error:  # noqa: BLE001 - nothing was written yet
                 failure = connect_failure(error, seconds, self._host)
             else:
-                protocol = connection.protocol
-                line = None if protocol is None else self._clean(connection, protocol)
-                if line is not None:
-                    return line
-                connection.close()
+                protocol = pooled.protocol
+                connection = None if protocol is None else self._clean(pooled, protocol)
+                if connection is not None:
+                    return connection
+                pooled.close()
                 if protocol in self._pending:
                     continue
                 failure = not_sent(
@@ -236,8 +236,8 @@ class DirectTransport:
         )
 
     def _clean(
-        self, connection: aiohttp.connector.Connection, protocol: ResponseHandler
-    ) -> Line | None:
+        self, pooled: aiohttp.connector.Connection, protocol: ResponseHandler
+    ) -> Connection | None:
         """Return the connection, ready for an exchange, if no data arrived since its last answer.
 
         A pending byte belongs to no request: if it were read as an answer, this call and every
@@ -258,7 +258,7 @@ class DirectTransport:
                 asyncios.max_size = RECEIVE_BYTES
         elif pending():
             return None
-        return Line(self._loop, connection, protocol, transport, pending)
+        return Connection(self._loop, pooled, protocol, transport, pending)
 
 
 def _at_once(head: Any, body: aiohttp.StreamReader, max_bytes: int) -> Reply | None:

@@ -20,7 +20,7 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.job import distribute
-from enapter_async.fleet.distributed.job_statements import Control, in_progress
+from enapter_async.fleet.distributed.job_records import Control, in_progress
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
     JournalError,

@@ -16,7 +16,7 @@ from enapter_async.fleet.distributed.coordinator import (
     is_wave_refused,
     without_reason,
 )
-from enapter_async.fleet.distributed.job_statements import JobRecord
+from enapter_async.fleet.distributed.job_records import JobRecord
 from enapter_async.fleet.distributed.job_status import (
     JobStatus,
     status_of,

@@ -21,7 +21,7 @@ import attrs
 
 from enapter_async import fleet
 from enapter_async.emulator import Emulator, Latency, World
-from enapter_async.fleet.distributed.job_statements import Control
+from enapter_async.fleet.distributed.job_records import Control
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.postgres.address import Address

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from enapter_async.fleet.distributed.job_statements import Control
+from enapter_async.fleet.distributed.job_records import Control
 from enapter_async.fleet.errors import AlreadyResumedError
 from enapter_async.fleet.journal.job_database import SQLiteJobs
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
 from tests.distributed.jobs import until
-from tests.distributed.test_job_statements import LEASE, counts, with_job
+from tests.distributed.test_job_records import LEASE, counts, with_job
 
 RETRY: dict[str, Any] = {"retry_failed": True}
 

@@ -32,7 +32,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "http/test_freshness.py",
     "_http.headers": "http/test_extra_headers.py contract/test_requests.py",
     "_http.json_text": "http/test_json_text.py http/test_hostile.py",
-    "_http.lines": "http/test_hostile.py",
+    "_http.connections": "http/test_hostile.py",
     "_http.masking": "test_security.py",
     "_http.keyed_lock": "http/test_keyed_lock.py http/test_pacing.py http/test_cancellation.py",
     "limits": "limits/test_controller.py",

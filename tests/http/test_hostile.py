@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from enapter_async._http import lines
+from enapter_async._http import connections
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.errors import (
@@ -173,7 +173,7 @@ async def test_an_answer_before_any_request_reaches_no_call(
 async def test_an_answer_on_a_pooled_connection_reaches_no_call(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(connections, "REST_SECONDS", 0.0)
     async with open_rig("direct", server) as rig:
         for name in ("dev-1", "dev-3", "dev-1"):
             await rig.run(GetDevice(device_id="dev-2"))

@@ -280,7 +280,7 @@ def nothing_is_held(rig: Rig) -> None:
     assert not pipeline.limiter._line
     assert pipeline.turns._waiting == {}
     if isinstance(pipeline.transport, DirectTransport):
-        assert not pipeline.transport._lines.working
+        assert not pipeline.transport._connections.working
 
 
 def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:

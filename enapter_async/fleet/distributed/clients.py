@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from enapter_async.client import Client
 from enapter_async.clock import Clock
-from enapter_async.fleet.distributed.job_statements import JobRecord
+from enapter_async.fleet.distributed.job_records import JobRecord
 from enapter_async.fleet.distributed.places import Place
 from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.limits.pacing import Pacing

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Unpack
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.fleet.distributed.job_statements import Control, JobRecord
+from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.job_status import JobStatus, status_of
 from enapter_async.fleet.distributed.partition_lease import process_name
 from enapter_async.fleet.distributed.partitions import SIZE, By

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from enapter_async.fleet.distributed.coordinator import WaveCounts
-from enapter_async.fleet.distributed.job_statements import JobRecord
+from enapter_async.fleet.distributed.job_records import JobRecord
 from enapter_async.fleet.distributed.partitions import SIZE, By
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.outcomes import State

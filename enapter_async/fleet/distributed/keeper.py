@@ -9,7 +9,7 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.fleet.distributed.coordinator import Begin, End, Hold, Stop, next_step
 from enapter_async.fleet.distributed.examination import Examination, Seen, is_examined
-from enapter_async.fleet.distributed.job_statements import Control, JobRecord
+from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Place
 from enapter_async.fleet.errors import PausedTooLongError

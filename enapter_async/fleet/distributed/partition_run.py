@@ -10,7 +10,7 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import DeadlineExceededError, EnapterError
-from enapter_async.fleet.distributed.job_statements import Control, JobRecord
+from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.partition_lease import Claim
 from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 import attrs
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.job_statements import Control
+from enapter_async.fleet.distributed.job_records import Control
 from enapter_async.fleet.distributed.partition_lease import LEASE_S
 from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, partition_file
 from enapter_async.fleet.journal.merged import FolderStore, ReadPartition

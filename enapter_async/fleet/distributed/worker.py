@@ -12,7 +12,7 @@ from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError, check_number
 from enapter_async.fleet.distributed.clients import ClientFor, Clients
 from enapter_async.fleet.distributed.engine import AHEAD, Engine
-from enapter_async.fleet.distributed.job_statements import Control, JobRecord
+from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.keeper import Keeper
 from enapter_async.fleet.distributed.partition_lease import LEASE_S, Claim, process_name
 from enapter_async.fleet.distributed.partition_run import LOGGER, Ending, PartitionRun

@@ -272,8 +272,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="test_security.py::test_an_echoed_token_is_not_quoted",
         ),
         "what was answered while the process stood still is given up": Break(
-            "_http.lines:Lines._sweep",
-            "if stood_still and not line.spared:",
+            "_http.connections:Connections._sweep",
+            "if stood_still and not connection.spared:",
             "if False:",
             by="http/test_false_witnesses.py::"
             "test_an_answer_that_ends_with_its_connection_is_kept_even_if_the_loop_was_blocked",

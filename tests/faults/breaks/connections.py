@@ -12,7 +12,7 @@ _SESSION: Final = "_http.session:SessionTransport"
 CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "interim answers never end": Break(
-            "_http.lines:Line.data_received",
+            "_http.connections:Connection.data_received",
             "or self._interim > INTERIM_LIMIT",
             "",
             by="http/test_action_table.py::test_maybe_is_sent_again",
@@ -39,7 +39,7 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a connection at rest is taken without a look": Break(
             f"{_DIRECT}._at_hand",
-            "not line.pending()",
+            "not connection.pending()",
             "True",
             by="http/test_hostile.py::test_an_answer_before_any_request_reaches_no_call "
             "http/test_network_faults.py::test_row13_events_on_an_idle_connection_affect_no_call",
@@ -51,33 +51,33 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_hostile.py::test_an_answer_on_a_pooled_connection_reaches_no_call",
         ),
         "an old parser is reused": Break(
-            "_http.lines:Line.send",
+            "_http.connections:Connection.send",
             "self._parser = parser_for(",
             "self._parser = self._parser or parser_for(",
             by="http/test_network_faults.py::test_bytes_after_the_body_reach_no_other_call",
         ),
         "data that answers no request is read": Break(
-            "_http.lines:Line.data_received",
+            "_http.connections:Connection.data_received",
             "(data and body is not None and body.is_eof())",
             "False",
             by="http/test_network_faults.py::"
             "test_row13_events_on_an_idle_connection_affect_no_call",
         ),
         "an answer whose connection was reset is complete": Break(
-            "_http.lines:Line.connection_lost",
+            "_http.connections:Connection.connection_lost",
             "if exc is None and",
             "if",
             by="http/test_hostile.py::test_a_body_that_ends_with_a_reset_is_not_complete",
         ),
         "a connection that was given up is kept": Break(
             f"{_DIRECT}.exchange",
-            "reply is None or reply.cut or line.late or not line.is_clean()",
+            "reply is None or reply.cut or connection.late or not connection.is_clean()",
             "False",
             by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request",
         ),
-        "a late sweep hits a released line": Break(
+        "a late sweep hits a released connection": Break(
             f"{_DIRECT}.exchange",
-            "lines.working.discard(line)",
+            "connections.working.discard(connection)",
             "pass",
             by="http/test_hostile.py::test_a_finished_exchange_is_never_considered_late",
         ),

@@ -61,7 +61,7 @@ DISTRIBUTED: Final[Mapping[str, Break]] = MappingProxyType(
             by=f"{_JOBS}test_generated_configurations_stay_with_their_worker",
         ),
         "another resume with other options is not refused": Break(
-            "fleet.distributed.job_statements:Control.resume",
+            "fleet.distributed.job_records:Control.resume",
             "if now is not None and _journalled(now.options) != _journalled(options):",
             "if False:",
             by="distributed/test_resuming.py::"

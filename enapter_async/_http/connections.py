@@ -1,7 +1,7 @@
 """The connections of one client: those in use, watched by the sweeper, and idle ones.
 
-aiohttp opens the connections and parses the answers. Between the two stands `Line`, in place of
-aiohttp's own protocol, which has queues and timers that one exchange at a time does not need.
+aiohttp opens the connections and parses the answers. Between the two stands `Connection`, in place
+of aiohttp's own protocol, which has queues and timers that one exchange at a time does not need.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ def parser_for(protocol: BaseProtocol, loop: asyncio.AbstractEventLoop) -> HttpR
     )
 
 
-class Line(BaseProtocol):
+class Connection(BaseProtocol):
     """One connection of the client, with the data and the time limit of its current exchange.
 
     Until it returns to aiohttp's pool, it is the protocol of the connection, and aiohttp's own is
@@ -49,20 +49,20 @@ class Line(BaseProtocol):
     """
 
     __slots__ = (
-        *("_answer", "_body", "_interim", "connection", "fault", "handler", "late", "link"),
+        *("_answer", "_body", "_interim", "pooled", "fault", "handler", "late", "link"),
         *("pending", "rests_since", "spared", "until", "usable"),
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        connection: aiohttp.connector.Connection,
+        pooled: aiohttp.connector.Connection,
         handler: ResponseHandler,
         link: asyncio.Transport,
         pending: Callable[[], object],
     ) -> None:
         super().__init__(loop)
-        self.connection = connection
+        self.pooled = pooled
         self.transport = self.link = link
         self.handler = handler
         """aiohttp's own protocol of the connection."""
@@ -99,7 +99,7 @@ class Line(BaseProtocol):
     def leave(self) -> None:
         """Return the connection to aiohttp's pool."""
         self.link.set_protocol(self.handler)
-        self.connection.release()
+        self.pooled.release()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on after a pause; aiohttp calls this after each part of a body."""
@@ -159,7 +159,7 @@ class Line(BaseProtocol):
         self.link.close()
 
 
-class Lines:
+class Connections:
     """The connections of one client, both in use and idle.
 
     One timer serves all: it aborts the connections of late exchanges, and returns a connection
@@ -174,30 +174,30 @@ class Lines:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._closed = False
-        self.working: set[Line] = set()
-        self.resting: list[Line] = []
+        self.working: set[Connection] = set()
+        self.resting: list[Connection] = []
         """The last connection used is reused first, so few connections stay open."""
 
-    def work(self, line: Line, until: float) -> None:
+    def work(self, connection: Connection, until: float) -> None:
         """Watch an exchange that must end by `until`."""
-        line.until = until
-        line.late = line.spared = False
-        self.working.add(line)
+        connection.until = until
+        connection.late = connection.spared = False
+        self.working.add(connection)
         if self._timer is None:
             self._sweep_later()
 
-    def rest(self, line: Line) -> None:
+    def rest(self, connection: Connection) -> None:
         """Keep an idle connection for the next exchange."""
         if self._closed:
-            line.leave()
+            connection.leave()
             return
-        line.rests_since = self._due  # the next sweep, at most `SWEEP_SECONDS` from now
-        self.resting.append(line)
+        connection.rests_since = self._due  # the next sweep, at most `SWEEP_SECONDS` from now
+        self.resting.append(connection)
 
     def drop(self) -> None:
         """Close the idle connections."""
         while self.resting:
-            self.resting.pop().connection.close()
+            self.resting.pop().pooled.close()
 
     def close(self) -> None:
         """Stop watching, and return the idle connections to the pool."""
@@ -210,15 +210,15 @@ class Lines:
     def _sweep(self) -> None:
         now = self._loop.time()
         stood_still = now - self._due > SWEEP_SECONDS
-        for line in self.working:
-            if line.until <= now and not line.late:
-                if stood_still and not line.spared:
-                    line.spared = True
+        for connection in self.working:
+            if connection.until <= now and not connection.late:
+                if stood_still and not connection.spared:
+                    connection.spared = True
                     continue
-                line.late = True
-                line.link.abort()
+                connection.late = True
+                connection.link.abort()
         long_ago = now - REST_SECONDS
-        self._give_back(sum(line.rests_since <= long_ago for line in self.resting))
+        self._give_back(sum(connection.rests_since <= long_ago for connection in self.resting))
         self._timer = None
         if self.working or self.resting:
             self._sweep_later()
@@ -228,8 +228,8 @@ class Lines:
         self._timer = self._loop.call_at(self._due, self._sweep)
 
     def _give_back(self, count: int) -> None:
-        for line in self.resting[:count]:
-            line.leave()
+        for connection in self.resting[:count]:
+            connection.leave()
         del self.resting[:count]
 
 
