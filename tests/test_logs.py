@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +20,7 @@ from enapter_async.hooks import AttemptFailed, CallEnded, ReadBack, Waited, Wait
 from enapter_async.logs import CallLog, asked_for
 from enapter_async.operations.devices import UpdateDevice
 from tests.support.clock import FakeClock
+from tests.support.forks.starting import programs
 from tests.support.replies import answer, close, errors, truncated
 from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
 from tests.support.server import FaultServer, applied, ignored
@@ -155,10 +156,16 @@ WITH_A_LOG_OF_ITS_OWN = (
 )
 
 
-def printed(level: str, program: str = PROGRAM, out: str = "[]\n") -> list[str]:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "program.py"
+
+
+def printed(file: Path, level: str, program: str = PROGRAM, out: str = "[]\n") -> list[str]:
+    file.write_text(program, "utf-8")
     environment = {key: text for key, text in os.environ.items() if not key.startswith("ENAPTER")}
     done = subprocess.run(  # noqa: S603 - our own interpreter and text
-        [sys.executable, "-c", program, level],
+        [programs(environment) / "python", file, level],
         capture_output=True,
         text=True,
         check=True,
@@ -171,19 +178,19 @@ def printed(level: str, program: str = PROGRAM, out: str = "[]\n") -> list[str]:
     return done.stderr.splitlines()
 
 
-def test_a_process_is_quiet_until_its_environment_asks() -> None:
-    assert printed("") == []
-    info = printed("info")
+def test_a_process_is_quiet_until_its_environment_asks(file: Path) -> None:
+    assert printed(file, "") == []
+    info = printed(file, "info")
     assert len(info) == 2, "one call of each of the two clients created from the environment"
     shape = r"\d\d:\d\d:\d\d\.\d{3} INFO    call \d+ ListDevices: done, \d+ ms"
     assert all(re.fullmatch(shape, line) for line in info)
-    debug = printed("debug")
+    debug = printed(file, "debug")
     assert len(debug) == 6
     assert re.search(r"DEBUG   call \d+ ListDevices: attempt 1: HTTP 200, \d+ ms$", debug[1])
 
 
-def test_printed_lines_are_not_logged_twice() -> None:
-    assert len(printed("info", WITH_A_LOG_OF_ITS_OWN, out="")) == 2
+def test_printed_lines_are_not_logged_twice(file: Path) -> None:
+    assert len(printed(file, "info", WITH_A_LOG_OF_ITS_OWN, out="")) == 2
 
 
 @pytest.mark.parametrize(
