@@ -7,7 +7,7 @@ objects are read one by one, with the reads that their operations define.
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
-from enapter_async.operation import Operation, Settles, Target
+from enapter_async.operation import Operation, Settles, Target, field_of
 
 S = TypeVar("S")
 
@@ -110,9 +110,17 @@ class Noun(Generic[S]):
         return {}
 
     def facts(self, state: S) -> Facts:
-        """Return the facts that a plan needs; `state` has an `id` and, optionally, a `name`."""
-        thing: Any = state
-        return Facts(str(thing.id), getattr(thing, "name", None))
+        """Return the facts that a plan needs.
+
+        By default they are the `id` and the `name` of a state that has an `id`.
+        """
+        own = field_of(state, "id")
+        return Facts("") if own is None else Facts(str(own), field_of(state, "name"))
+
+    def facts_at(self, name: str, state: S) -> Facts:
+        """Return the facts of an object that was read as `name`, its id if the state has none."""
+        facts = self.facts(state)
+        return facts if facts.id else facts._replace(id=name)
 
     def condition(self, text: str) -> Condition:
         """Return the condition of a gate that a text describes.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from enapter_async import Answer, Operation, Repeat, RequestParts, fleet
+from enapter_async import Answer, Operation, Repeat, RequestParts, Target, fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.errors import NotFoundError
@@ -22,7 +22,15 @@ from enapter_async.integrations.answers import answer_to
 from enapter_async.integrations.jobs import Jobs, JobSettings
 from enapter_async.operations.devices import UpdateDevice
 from tests.integrations.test_jobs import end_of
-from tests.support.racks import AddRack, CreateRack, Rack, RackServer, RenameRack, serving
+from tests.support.racks import (
+    AddRack,
+    CreateRack,
+    GetRack,
+    Rack,
+    RackServer,
+    RenameRack,
+    serving,
+)
 
 NAMES = {"r1": "North", "r2": "South", "r3": "East", "r4": "West"}
 
@@ -283,3 +291,70 @@ def test_a_file_may_mix_custom_and_device_operations(tmp_path: Path) -> None:
     path.write_text("operation,rack_id,name\nrack.rename,r1,Nord\nrack.rename,,Nord\n")
     with pytest.raises(fleet.InputError, match=r"line 3: rack.rename needs the field rack_id"):
         fleet.read_operations(path)
+
+
+@attrs.frozen(kw_only=True)
+class Label:
+    """A state without an id: that of the rack whose label it is."""
+
+    name: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetLabel(GetRack):
+    kind: ClassVar[str] = "label.get"
+    answer: ClassVar[Answer[Any]] = Answer(key="rack", type=Label)
+
+
+@attrs.frozen(kw_only=True)
+class GetFields(GetRack):
+    kind: ClassVar[str] = "fields.get"
+    answer: ClassVar[Answer[Any]] = Answer(key="rack", type=dict[str, Any])
+
+
+@attrs.frozen(kw_only=True)
+class Relabel(Operation[Any]):
+    kind: ClassVar[str] = "label.set"
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[Any]] = Answer(key="rack", type=Label)
+    read: ClassVar[type[GetRack]] = GetLabel
+
+    rack_id: str
+    name: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("PATCH", ("racks", self.rack_id), body={"name": self.name})
+
+    def target(self) -> Target:
+        return Target("label", self.rack_id)
+
+    def changes(self) -> dict[str, str]:
+        return {"name": self.name}
+
+    def reads(self) -> GetRack:
+        return self.read(rack_id=self.rack_id)
+
+
+@attrs.frozen(kw_only=True)
+class SetFields(Relabel):
+    kind: ClassVar[str] = "fields.set"
+    answer: ClassVar[Answer[Any]] = Answer(key="rack", type=dict[str, Any])
+    read: ClassVar[type[GetRack]] = GetFields
+
+    def target(self) -> Target:
+        return Target("fields", self.rack_id)
+
+
+@pytest.mark.parametrize("kind", [Relabel, SetFields])
+async def test_a_state_without_an_id_is_that_of_the_object_asked_for(
+    kind: type[Relabel], server: RackServer, client: Client
+) -> None:
+    asked = [kind(rack_id="r1", name="Nord"), kind(rack_id="r2", name="South")]
+    with await fleet.plan(client, asked) as plan:
+        told = [(item.verdict, item.device, item.before) for item in plan.items()]
+        report = await fleet.apply(client, plan)
+    assert told == [
+        (Verdict.CHANGE, "r1", {"name": "North"}),
+        (Verdict.UNCHANGED, "r2", None),
+    ]
+    assert (report.counts[State.APPLIED], server.racks["r1"]) == (1, "Nord")

@@ -156,11 +156,12 @@ async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> N
             continue
         try:
             record = CallRecord(decides=True)
-            facts = noun.facts(await client.call(request, record=record, patient=True))
+            state = await client.call(request, record=record, patient=True)
         except EnapterError as error:
             raise RunRefusedError(
                 f"the new token cannot read {name}, a {target.word} of this run: {error}"
             ) from None
+        facts = noun.facts_at(name, state)
         if name not in (facts.id, facts.slug) or (site_id and facts.site_id != site_id):
             raise RunRefusedError(f"the new token shows a different {target.word} as {name}")
         compared += 1

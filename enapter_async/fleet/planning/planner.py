@@ -234,7 +234,8 @@ class Planner:
         owner = self._owner(address, key, problem)
         facts = None
         if owner.state is not None:
-            facts = noun_named(parse(address).noun).facts(owner.state)
+            thing = parse(address)
+            facts = noun_named(thing.noun).facts_at(thing.name, owner.state)
         for decision in judge(asked, Found(key=key, state=state, problem=problem), owner):
             self._put(address, facts, decision)
         for row in rows:

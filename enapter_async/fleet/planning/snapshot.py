@@ -106,12 +106,17 @@ class Snapshot:
         self.read = 0
         scratch.executescript(_SCHEMA)
 
-    def add(self, noun: str, states: Iterable[Any], read_by: str = "") -> list[Any]:
-        """Store states read by an operation of kind `read_by`; return the new ones, in order."""
-        facts_of = noun_named(noun).facts
+    def add(
+        self, noun: str, states: Iterable[Any], read_by: str = "", read_as: str = ""
+    ) -> list[Any]:
+        """Store states read by an operation of kind `read_by`; return the new ones, in order.
+
+        A state that has no id has the name that it was `read_as`.
+        """
+        facts_at = noun_named(noun).facts_at
         new: list[Any] = []
         for state in states:
-            facts = facts_of(state)
+            facts = facts_at(read_as, state)
             cursor = self._scratch.execute(
                 "INSERT OR IGNORE INTO thing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -235,8 +240,8 @@ class Snapshot:
             state = await read_state(self._client, request)
             if state is None:
                 return None
-            self.add(key.noun, (state,), request.kind)
-            return key_of(key.noun, noun.facts(state).id)
+            self.add(key.noun, (state,), request.kind, key.name)
+            return key_of(key.noun, noun.facts_at(key.name, state).id)
         owner = self.find(key.owner)
         if owner.state is None:
             return None
