@@ -43,7 +43,7 @@ class RawAnswer:
 
 
 class Secret:
-    """A text that is not revealed by printing, formatting, pickling or logging it."""
+    """A string that is not revealed by printing, formatting, pickling or logging it."""
 
     __slots__ = ("_text",)
 

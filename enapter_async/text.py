@@ -7,7 +7,7 @@ from typing import Any, Final
 
 # Whole escape sequences first, so no "[31m" remains; then every control character (C0, DEL, C1) and
 # every invisible one: marks that change the reading direction, joiners, fillers, variation
-# selectors, tags (which can hold a whole text), and halves of surrogate pairs, which cannot be
+# selectors, tags (which can hold a whole text), and lone surrogates, which cannot be
 # written to a terminal. They are compiled on first use, because most programs print nothing.
 _SEQUENCES: Final = (
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"
@@ -43,7 +43,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text of at most `length` characters; an ellipsis replaces the omitted part."""
+    """Return a string of at most `length` characters; an ellipsis replaces the omitted part."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Create no tests that the main run leaves out: they would be half of all."""
+    """Create no tests that the main run leaves out: they would be half of the total."""
     if "not other_way" in metafunc.config.option.markexpr:
         leave_out_other_ways(metafunc)
 

@@ -170,7 +170,7 @@ def check_imports_of(name: str, tree: ast.Module) -> None:
         room = name.split(".", maxsplit=1)[0]
         same_room = below.split(".")[0] == room
         if room == APART and name != "emulator.plugin":
-            assert same_room, f"{name} imports {below}, and is no independent witness then"
+            assert same_room, f"{name} imports {below}, and then is not an independent witness"
         elif below.split(".")[0] == APART:
             assert room in ("cli", "integrations") or name == "emulator.plugin"
         elif not same_room:

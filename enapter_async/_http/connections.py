@@ -1,6 +1,6 @@
 """The connections of one client: those in use, watched by the sweeper, and idle ones.
 
-aiohttp opens the connections and parses the answers. Between the two stands `Connection`, in place
+aiohttp opens the connections and parses the answers. Between the two is `Connection`, in place
 of aiohttp's own protocol, which has queues and timers that one exchange at a time does not need.
 """
 
@@ -43,8 +43,8 @@ def parser_for(protocol: BaseProtocol, loop: asyncio.AbstractEventLoop) -> HttpR
 class Connection(BaseProtocol):
     """One connection of the client, with the data and the time limit of its current exchange.
 
-    Until it returns to aiohttp's pool, it is the protocol of the connection, and aiohttp's own is
-    told only of its loss. Bytes that arrive outside an exchange belong to no request; they close
+    Until it returns to aiohttp's pool, it is the protocol of the connection, and aiohttp's own
+    learns only of its loss. Bytes that arrive outside an exchange belong to no request; they close
     the connection.
     """
 
@@ -102,12 +102,12 @@ class Connection(BaseProtocol):
         self.pooled.release()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Read on after a pause; aiohttp calls this after each part of a body."""
+        """Resume reading after a pause; aiohttp calls this after each part of a body."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived; called with no data to go on after a pause."""
+        """Parse what arrived; called with no data to continue after a pause."""
         answer, body, parser = self._answer, self._body, self._parser
         if answer is None or parser is None or (data and body is not None and body.is_eof()):
             self._break(aiohttp.ClientPayloadError("data arrived that answers no request"))

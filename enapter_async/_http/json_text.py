@@ -1,7 +1,7 @@
 """JSON as UTF-8 bytes, with orjson if it is installed, otherwise with the standard library.
 
 Both refuse the same input: NaN, numbers beyond a float, a byte order mark, encodings other than
-UTF-8, halves of surrogate pairs, which are no text, nesting beyond `DEEPEST`, and objects that
+UTF-8, lone surrogates, nesting beyond `DEEPEST`, and objects that
 contain a name twice: RFC 8259, section 4, does not define their meaning, so an intermediary may
 have read them differently.
 """
@@ -41,7 +41,7 @@ def decode_plainly(body: bytes) -> Any:
         else:
             data = _DECODER.decode(text)
         if b"\\" in body and (rb"\ud" in body or rb"\uD" in body):
-            _ENCODER.encode(data).encode("utf-8")  # raises ValueError for half of a surrogate pair
+            _ENCODER.encode(data).encode("utf-8")  # raises ValueError for a lone surrogate
         if len(body) <= _SHALLOW or not _is_too_deep(body, data):
             return data
     except RecursionError:

@@ -32,7 +32,7 @@ class Mask:
         return Mask(*others[1 - KEPT :], token)
 
     def text(self, text: str) -> str:
-        """Return a text with the tokens removed."""
+        """Return a string with the tokens removed."""
         if not self._tokens:
             return text
         self._forms = self._forms or _forms(self._tokens)
@@ -53,7 +53,7 @@ class Mask:
         return value
 
     def _without_beginning(self, text: str) -> str:
-        """Return a text with any first part of a token removed from its end."""
+        """Return a string with any first part of a token removed from its end."""
         for form in self._forms:
             for length in range(min(len(form) - 1, len(text)), SHORTEST - 1, -1):
                 if text.endswith(form[:length]):

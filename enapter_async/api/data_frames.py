@@ -47,7 +47,7 @@ async def arrow_table(rows: Rows) -> Any:
 
 
 async def pandas_frame(rows: Rows) -> Any:
-    """Return the rows as a `pandas.DataFrame`, by time.
+    """Return the rows as a `pandas.DataFrame`, indexed by time.
 
     Raises:
         ConfigurationError: pandas or pyarrow is not installed.

@@ -192,7 +192,7 @@ class _Feed(Generic[T]):
         try:
             async for message in socket:
                 if len(self._items) >= self._most:
-                    await asyncio.sleep(0)  # a burst is no reason to drop: let the reader take it
+                    await asyncio.sleep(0)  # let the reader take it: a burst is no reason to drop
                 if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     heard = True
                     self._take(message.data)

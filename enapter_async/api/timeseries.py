@@ -86,7 +86,7 @@ class TimeseriesTable:
         return await arrow_table(self)
 
     async def to_pandas(self) -> Any:
-        """Return the rows as a `pandas.DataFrame`, by time; needs the extra `pandas`.
+        """Return the rows as a `pandas.DataFrame`, indexed by time; needs the extra `pandas`.
 
         Its columns are those of `to_arrow`, with Arrow's types, so that integers stay exact.
         """

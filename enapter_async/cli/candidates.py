@@ -1,4 +1,4 @@
-"""What a shell's completion suggests that must be read from files first."""
+"""Suggestions of shell completion that are read from files."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -11,7 +11,7 @@ _MOST_RUNS: Final = 50
 
 
 def profiles(incomplete: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the profiles of the configuration file that begin so, each with its `base_url`."""
+    """Yield the profiles of the configuration file that match, each with its `base_url`."""
     try:
         known = read_config().profiles.values()
     except ConfigurationError:
@@ -22,7 +22,7 @@ def profiles(incomplete: str) -> Iterator[tuple[str, str | None]]:
 
 
 def runs(incomplete: str) -> Iterator[str]:
-    """Yield `last` and the ids of the newest runs that begin so."""
+    """Yield `last` and the ids of the newest runs, if they match."""
     try:
         newest = [run.id for run in all_runs(runs_directory())][: -_MOST_RUNS - 1 : -1]
     except OSError:

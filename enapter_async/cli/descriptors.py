@@ -10,7 +10,7 @@ if sys.platform != "win32":
 
 _ENOUGH: Final = 65536
 _FEWEST: Final = 8
-"""An event loop takes three files, a connection one, a run's folder and journal four."""
+"""An event loop takes three descriptors, a connection one, a run's folder and journal four."""
 _SPARE: Final = 32
 """Files a run needs besides connections: the journal, its lock, credentials, results, imports."""
 

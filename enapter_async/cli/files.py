@@ -1,4 +1,4 @@
-"""Operations read from a file, and outcomes written to a file of `--results`."""
+"""Operations read from a file, and outcomes written to a `--results` file."""
 
 import contextlib
 import io

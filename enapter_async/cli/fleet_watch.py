@@ -64,7 +64,7 @@ def watch(
     RUN is a run's id or a prefix of it, a path, `last`, the address of a run in PostgreSQL, or the
     folder or address of a job for several workers.
 
-    Shown are states, pace, waves, and what was not done. Some devices are read, too, with their
+    Shown are states, pace, waves, and what was not done. Some devices are also read, with their
     connectivity and alerts: up to 5 that were not done lately, with the latest logs of 3 of them,
     and 8 others, spread evenly over the run (--devices). Each is read with one request, which
     competes with the run, so these are few: at most 16 requests every 10 seconds, none of which is

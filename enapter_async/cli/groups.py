@@ -35,7 +35,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def together(*options: Decorator) -> Decorator:
-    """Return one decorator that adds several options, which help lists in this order."""
+    """Return one decorator that adds several options, in the order of the help."""
     return lambda command: functools.reduce(lambda each, add: add(each), reversed(options), command)
 
 
@@ -83,7 +83,7 @@ class Nouns(click.Group):
 class Directory(Nouns):
     """A group whose commands are imported when they are chosen.
 
-    `entries` has for each command its module, and a command that only has its help, for lists.
+    `entries` maps each command to its module and to a stub with only its help, for lists.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Directory(Nouns):
         return sorted(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None if there is none of this name."""
+        """Import a command; None if no command has this name."""
         if cmd_name not in self.entries:
             return None
         module = import_module(f"enapter_async.cli.{self.entries[cmd_name][0]}")
@@ -112,7 +112,7 @@ class Directory(Nouns):
         click.Group(commands=described).format_commands(ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands, or the options, that begin so."""
+        """Return the commands, or the options, that start with the typed text."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [

@@ -18,5 +18,5 @@ def json_line(row: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Return a text as it is, and any other value as JSON."""
+    """Return a string as it is, and any other value as JSON."""
     return value if isinstance(value, str) else json_line(value)

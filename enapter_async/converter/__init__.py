@@ -3,7 +3,7 @@
 Reading is strict if a guess could be wrong: no type is ever coerced. It is lenient only if servers
 are known to disagree: about old field names, times as numbers or text, missing, null and empty
 values, and the case of enumerations. The rules are in `rules`; this module is the interface for the
-rest of the package, and `operations` that for operations in files.
+rest of the package, and `operations` the one for operations in files.
 
 No error holds an input value, because it may be a secret.
 """

@@ -1,4 +1,4 @@
-"""The emulator's endpoints of blueprints (API page "Blueprints")."""
+"""The emulator's endpoints for blueprints (API page "Blueprints")."""
 
 import io
 import json

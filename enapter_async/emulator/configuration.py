@@ -1,4 +1,4 @@
-"""The emulator's endpoints of device configuration (API page "Device Configuration")."""
+"""The emulator's endpoints for device configuration (API page "Device Configuration")."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The emulator's endpoints of devices (API pages "Device Management" and "Fetch Devices")."""
+"""The emulator's endpoints for devices (API pages "Device Management" and "Fetch Devices")."""
 
 from typing import Any, ClassVar
 

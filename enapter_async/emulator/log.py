@@ -32,7 +32,7 @@ class Arrival:
 
 
 def cause_of(method: str, path: str, body: bytes) -> str:
-    """Return a text by which equal requests are recognised; it does not reveal the body."""
+    """Return a string by which equal requests are recognised; it does not reveal the body."""
     try:
         content = json.dumps(json.loads(body), sort_keys=True).encode() if body else b""
     except (ValueError, RecursionError):

@@ -130,7 +130,7 @@ class Raw:
 
 
 def text(asked: Mapping[str, Any], name: str) -> str | None:
-    """Return a text of a JSON object, or None if it is missing or null."""
+    """Return a string member of a JSON object, or None if it is missing or null."""
     value = asked.get(name)
     if value is not None and not isinstance(value, str):
         raise invalid_parameter(name, "It must be a string.")
@@ -140,7 +140,7 @@ def text(asked: Mapping[str, Any], name: str) -> str | None:
 
 
 def needed_text(asked: Mapping[str, Any], name: str) -> str:
-    """Return a text of a JSON object, which must not be missing or empty."""
+    """Return a string member of a JSON object, which must not be missing or empty."""
     value = text(asked, name)
     if not value:
         raise invalid_parameter(name, "It must not be empty.")

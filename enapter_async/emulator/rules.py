@@ -1,4 +1,4 @@
-"""The emulator's endpoints of rule engines and their rules (API page "Rule Engine")."""
+"""The emulator's endpoints for rule engines and their rules (API page "Rule Engine")."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""The emulator's endpoints of sites (API page "Sites")."""
+"""The emulator's endpoints for sites (API page "Sites")."""
 
 import uuid
 from collections.abc import Mapping

@@ -125,7 +125,7 @@ class Streams:
                 self._opened.notify_all()
             self.when_opened(kind, names)
             async for _ in socket:
-                pass  # clients send nothing that means anything
+                pass  # what clients send has no meaning
         finally:
             sending.cancel()
             self._open.discard(opened)

@@ -1,4 +1,4 @@
-"""The emulator's endpoints of telemetry (API page "Telemetry" and "Device Telemetry")."""
+"""The emulator's endpoints for telemetry (API page "Telemetry" and "Device Telemetry")."""
 
 import csv
 import io

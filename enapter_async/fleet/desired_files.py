@@ -72,5 +72,5 @@ def _said(noun: Noun[Any], row: dict[str, Any]) -> dict[str, str]:
         if meant:
             raise ConfigurationError(f"unknown column {shown(key)}; rename it to {meant[0]}")
         if value is not None and not isinstance(value, str):
-            raise ConfigurationError(f"{key} must be a text, as in a CSV file")
+            raise ConfigurationError(f"{key} must be a string, as in a CSV file")
     return {key: value for key, value in row.items() if value and _is_said(noun, key)}

@@ -21,7 +21,7 @@ class OutcomeStream(Generic[OperationT]):
         self.put: Callable[[Outcome[OperationT]], None] = self._queue.put_nowait
         """Accept an outcome."""
         self.close: Callable[[], None] = partial(self._queue.put_nowait, None)
-        """Accept that there are no more outcomes."""
+        """End the stream: there are no more outcomes."""
 
     async def get(self) -> Outcome[OperationT] | None:
         """Wait for the next outcome. Once there are no more, every call returns None."""

@@ -128,7 +128,7 @@ def is_away(error: EnapterError) -> bool:
 
 
 def _why(error: EnapterError) -> str:
-    """Return why a read did not get through, without any text of the server."""
+    """Return why a read did not get through, without any text from the server."""
     if isinstance(error, APIError):
         return f"the host responds with HTTP {error.status}"
     down = isinstance(error, HostDownError)

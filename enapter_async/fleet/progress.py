@@ -56,7 +56,7 @@ class Estimate:
 
 
 class RecentRate:
-    """The rate of a number that is read now and then, over the last `seconds`."""
+    """The rate of a number that is sampled now and then, over the last `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

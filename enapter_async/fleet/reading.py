@@ -38,7 +38,7 @@ class KnownClient(Caller, Protocol):
         ...
 
     def fingerprint(self, salt: bytes) -> str:
-        """Return a text that identifies the token without revealing it."""
+        """Return a string that identifies the token without revealing it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which rows of a user's file numbered operations come from, as a text for a plan or a journal.
+"""Which rows of a user's file numbered operations come from, as a string for a plan or a journal.
 
 "0:2,57:60" means that number 0 is on row 2, number 1 on row 3, and so on, and number 57 on row 60.
 """
@@ -15,7 +15,7 @@ _TEXT: Final = re.compile(r"\d{1,12}:\d{1,12}(,\d{1,12}:\d{1,12})*", re.ASCII)
 
 
 def rows_text(rows: Iterable[tuple[int, int]]) -> str:
-    """Return pairs of a number and its row as a text; "" if that would be too long.
+    """Return pairs of a number and its row as a string; "" if that would be too long.
 
     The numbers ascend. A number that is left out counts as one row after the number before it.
     """
@@ -29,7 +29,7 @@ def rows_text(rows: Iterable[tuple[int, int]]) -> str:
 
 
 class RowNumbers:
-    """The rows of a text that `rows_text` made; any other text has none."""
+    """The rows in a string from `rows_text`; any other string has none."""
 
     def __init__(self, text: str) -> None:
         pairs = text.split(",") if _TEXT.fullmatch(text) else ()

@@ -45,10 +45,10 @@ def open_scratch() -> sqlite3.Connection:
 
 
 def _described(error: sqlite3.OperationalError) -> Exception:
-    """Return the error of a disk without room; any other error is a mistake in a statement."""
+    """Return the error for a full disk; any other error is a mistake in a statement."""
     if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
         return error
     return ConfigurationError(
         f"temporary data cannot be written: {error}; free some space, or set SQLITE_TMPDIR to a "
-        "folder that has room"
+        "folder with free space"
     )

@@ -97,7 +97,7 @@ def row_writer(file: TextIO, columns: Iterable[str]) -> Callable[[Mapping[str, A
 
 
 def safe_cell(value: Any) -> Any:
-    """Escape a text so that no spreadsheet reads it as a formula; `plain_cell` reverses it.
+    """Escape a string so that no spreadsheet reads it as a formula; `plain_cell` reverses it.
 
     An object or a list is written as JSON.
     """
@@ -117,7 +117,7 @@ def plain_cell(cell: str) -> str:
 
 
 def _has_edges(text: str) -> bool:
-    """Return whether a text, or the text in its apostrophes, has white space at its edges."""
+    """Return whether a string, or the text in its apostrophes, has white space at its edges."""
     while text[:1] == text[-1:] == "'":
         text = text[1:-1]
     return text != text.strip()

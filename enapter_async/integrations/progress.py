@@ -54,7 +54,7 @@ class Unknown(NamedTuple):
 
 
 def about(facts: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the facts of a job's journal say of its origin, as fields of `Job`."""
+    """Return what the facts of a job's journal say about its origin, as fields of `Job`."""
     return {name: facts.get(name, "") for name in ("source", "started_by")}
 
 

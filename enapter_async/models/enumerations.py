@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Self
 
 
 class _Slotted(type):
-    """Makes the members of every enumeration have no `__dict__`."""
+    """Creates enumerations whose members have no `__dict__`."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> "_Slotted":
         return super().__new__(cls, name, bases, {"__slots__": (), **body})

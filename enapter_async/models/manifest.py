@@ -224,9 +224,9 @@ class Manifest:
 
 
 def value_of(text: str, parameter: Parameter | None) -> Any:
-    """Return the value of a text: the text itself for a string, otherwise the JSON in it.
+    """Return the value in a text: the text itself for a string, otherwise the JSON in it.
 
-    A text that is not JSON is returned unchanged; the check then explains the error.
+    Text that is not JSON is returned unchanged; the check then explains the error.
     """
     if parameter is not None and parameter.value_type == "string":
         return text

@@ -76,7 +76,7 @@ def moment(field: str, value: object) -> datetime:
 
 
 def one_of(field: str, value: object, kind: type[EnumT]) -> EnumT:
-    """Return the known member of an enumeration that a text names, in any case."""
+    """Return the known member of an enumeration that a string names, in any case."""
     if isinstance(value, str) and (member := kind(value)) in kind.known():
         return member
     raise ArgumentError(f"{field} must be one of {', '.join(kind.known())}; got {shown(value)}")

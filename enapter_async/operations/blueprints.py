@@ -34,7 +34,7 @@ LARGEST_ARCHIVE: Final = 64 * MIB
 _BLUEPRINT: Final[Answer[Blueprint]] = Answer(key="blueprint", type=Blueprint, max_bytes=MIB)
 _ZIP_TYPES: Final = ("application/zip", "application/octet-stream")
 ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
-"""How a ZIP archive begins; the second one is empty."""
+"""The first bytes of a ZIP archive; the second form is of an empty one."""
 NOT_IN_JOBS: Final = (
     "an upload gives the blueprint an id that no other operation of a job can know; upload it "
     "first, and name its id in the job"
@@ -100,7 +100,7 @@ class ArchiveReader:
         self._tail = b""
 
     def feed(self, chunk: bytes) -> Sequence[bytes]:
-        """Return this part; raise ValueError if the answer is no archive, or too large."""
+        """Return this part; raise ValueError if the answer is not an archive, or too large."""
         self._size += len(chunk)
         if self._size > LARGEST_ARCHIVE:
             raise ValueError(f"the archive is larger than {LARGEST_ARCHIVE} bytes")

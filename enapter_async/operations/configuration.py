@@ -91,7 +91,7 @@ class GetConfiguration(_OnGroup[ConfigurationValues]):
 
 @attrs.frozen(kw_only=True)
 class _ChangesGroup(_OnGroup[ConfigurationValues]):
-    """An operation that sets the values of a group, whose new values it returns."""
+    """An operation that sets the values of a group, and returns the new ones."""
 
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[ConfigurationValues]] = GetConfiguration.answer

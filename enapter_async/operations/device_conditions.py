@@ -131,14 +131,14 @@ def _number(text: str) -> float | None:
 
 
 def device_condition(text: str) -> Condition:
-    """Return the condition that a text describes.
+    """Return the condition that a string describes.
 
     Raises:
         ConfigurationError: it describes none; the message says how to write one.
     """
     given: Any = text
     if not isinstance(given, str):
-        raise ConfigurationError(f"a gate must be a text; got {shown(given)}")
+        raise ConfigurationError(f"a gate must be a string; got {shown(given)}")
     found = _ALERTS.fullmatch(text.strip())
     if found is not None:
         if found[1] not in (None, *SEVERITIES):

@@ -19,7 +19,7 @@ def operations_of(row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
     """Return the operations that bring a device to the state in a row; missing keys are ignored.
 
     The device is that of `device_id`, or else that of `slug`. A key such as "network.port" is a
-    configuration parameter; its value is a text, which is converted as the manifest declares.
+    configuration parameter; its value is a string, which is converted as the manifest declares.
 
     Raises:
         ConfigurationError: the row names no device, or an invalid value.

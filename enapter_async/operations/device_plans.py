@@ -65,7 +65,7 @@ class _DeviceNoun(Noun[Device]):
         return device_desired.operations_of(row)
 
     def condition(self, text: str) -> Condition:
-        """Return the condition on devices that a text describes."""
+        """Return the condition on devices that a string describes."""
         return device_condition(text)
 
     def row(self, state: Device) -> dict[str, str]:
@@ -159,7 +159,7 @@ class Change(BulkChange):
 
     `selection` selects the devices; `name` and `slug` are templates for the new values;
     `blueprint_id` is assigned; `settings` sets configuration parameters, by names such as
-    "network.port". A text among them is a template; its result is read as JSON unless the manifest
+    "network.port". A string value is a template; its result is read as JSON unless the manifest
     declares the parameter as a string. `secrets` sets sensitive ones, to the text at "env:VARIABLE"
     or "file:PATH"; `reset` names parameters to reset. `protocol` generates a configuration for
     each; `execute` is the name of a command to execute on each, with `arguments`; `delete` deletes

@@ -123,7 +123,7 @@ class Noun(Generic[S]):
         return facts if facts.id else facts._replace(id=name)
 
     def condition(self, text: str) -> Condition:
-        """Return the condition of a gate that a text describes.
+        """Return the condition of a gate that a string describes.
 
         Raises:
             ConfigurationError: it describes none.

@@ -23,7 +23,7 @@ _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def is_uuid(address: str) -> bool:
-    """Return whether an address is an id in the API's form, and so no slug."""
+    """Return whether an address is an id in the API's form, and therefore not a slug."""
     return _UUID.fullmatch(address) is not None
 
 

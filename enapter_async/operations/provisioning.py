@@ -222,7 +222,7 @@ class ProvisionUcm(_WithHardwareId):
 
     Not safe to repeat: each request that arrives generates new credentials, which are returned
     only once. After an uncertain attempt, a search looks for a device with that hardware id. Even
-    if there is one, the answer with its credentials is lost: generate its configuration anew.
+    if there is one, the answer with its credentials is lost: generate its configuration again.
 
     Source: API page "Provisioning", `POST provisioning/ucm`.
     """

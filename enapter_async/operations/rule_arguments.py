@@ -35,8 +35,8 @@ def script(value: RuleScript | Mapping[str, Any] | str) -> RuleScript:
     elif isinstance(value, Mapping):
         if "text" not in value or not value.keys() <= set(_FIELDS):
             raise ArgumentError(
-                f"script must be a text, or an object with {', '.join(_FIELDS)}, of which text is "
-                "required"
+                f"script must be a string, or an object with {', '.join(_FIELDS)}, of which text "
+                "is required"
             )
         given = {name: each for name, each in value.items() if name != "text"}
         runtime = given.pop("runtime_version", None)
@@ -45,7 +45,7 @@ def script(value: RuleScript | Mapping[str, Any] | str) -> RuleScript:
         value = RuleScript(code=value["text"], **given)
     if not isinstance(value, RuleScript):
         raise ArgumentError(
-            f"script must be a text, a RuleScript or an object; got {arguments.shown(value)}"
+            f"script must be a string, a RuleScript or an object; got {arguments.shown(value)}"
         )
     _check_code(value.code)
     version = value.runtime_version or RuleRuntimeVersion.V3
@@ -63,7 +63,7 @@ def _check_code(code: object) -> None:
     if not isinstance(code, str) or len(code) > LONGEST_SCRIPT:
         raise ArgumentError(f"a script must be text of at most {LONGEST_SCRIPT} characters")
     if re.search(r"[\ud800-\udfff]", code):
-        raise ArgumentError("a script must be valid Unicode; it contains half of a surrogate pair")
+        raise ArgumentError("a script must be valid Unicode; it contains a lone surrogate")
 
 
 def sent(wanted: RuleScript) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def seconds(duration: str) -> float | None:
 
 
 def is_id(address: str) -> bool:
-    """Return whether an address is an id, and so no slug."""
+    """Return whether an address is an id, and therefore not a slug."""
     return re.fullmatch(_UUID, address) is not None
 
 

@@ -25,7 +25,7 @@ _LARGEST_BYTES: Final = 1024 * 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TOKEN_KEYS: Final = ("token", "token_file", "token_command")
 _WORDS: Final = {
-    str: "a text",
+    str: "a string",
     bool: "true or false",
     int: "a number",
     float: "a number",

@@ -97,7 +97,7 @@ def test_what_cannot_be_packed_is_refused_with_its_name(tmp_path: Path) -> None:
     ignore.write_bytes(b"\xff\xfe*.md")
     with pytest.raises(ConfigurationError, match=r"\.blueprintignore is not UTF-8"):
         pack_blueprint(root)
-    ignore.write_bytes(b"\xef\xbb\xbf*.md")  # the mark that Windows writes
+    ignore.write_bytes(b"\xef\xbb\xbf*.md")  # the byte order mark that Windows writes
     assert not any(name.endswith(".md") for name in names_in(pack_blueprint(root)))
     (root / "large").touch()
     os.truncate(root / "large", LARGEST_ARCHIVE + 1)  # holds nothing on disk

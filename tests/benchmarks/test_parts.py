@@ -143,7 +143,7 @@ def test_a_job_without_and_with_a_journal_is_measured(
     assert all(cell["cpu_us"] > 0 for cells in found.values() for cell in cells)
 
 
-def test_a_journals_share_is_taken_within_a_round() -> None:
+def test_the_share_of_a_journal_is_computed_within_each_round() -> None:
     rates = [("none", 0, 100), ("journal", 0, 80), ("known", 0, 70), ("none", 1, 50)]
     rates += [("journal", 1, 40), ("known", 1, 30)]
     found = [

@@ -17,6 +17,6 @@ def test_the_end_of_time_ends_it_but_not_before_the_minimum() -> None:
     )
 
 
-def test_the_peak_is_bytes_of_a_whole_interpreter() -> None:
+def test_the_peak_is_that_of_a_whole_interpreter_in_bytes() -> None:
     peak = peak_rss_bytes()
     assert peak is None or 2**22 < peak < 2**36

@@ -18,7 +18,7 @@ def process(
     """Start a command as a terminal does, and make sure that it has ended afterwards.
 
     It is a fork of an imported Python (see `tests.support.forks`), unless its children matter, or
-    the moment in which it is gone after `kill`.
+    exactly when it is gone after `kill`.
     """
     if sys.platform != "win32":
         # Tests that run under nohup ignore SIGHUP, and a process inherits that.

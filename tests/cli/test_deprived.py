@@ -97,7 +97,7 @@ def test_every_command_is_tried_here() -> None:
 def attempt(
     run: Run, world: World, environment: Mapping[str, str], tmp_path: Path
 ) -> Iterator[Try]:
-    """Runs a command without something, in a folder with files and a run for it."""
+    """Runs a command deprived of something, in a folder that has files and a run for it."""
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     Path(environment["ENAPTER_CONFIG"]).write_text('[profiles.one]\nuser = "ann"\n')

@@ -97,7 +97,7 @@ def test_a_plan_that_is_refused_names_no_run_of_its_own(
     assert run("fleet", "plan", str(rows), "-o", str(plan)).exit_code == Exit.DONE
     first = run("fleet", "apply", str(plan), "--yes")
     assert (first.exit_code, "\nrun 2" in first.stderr) == (Exit.DONE, True)
-    assert "1 of 1: 1 applied, 0 failed attempts" in first.stderr, "a free slug is no failure"
+    assert "1 of 1: 1 applied, 0 failed attempts" in first.stderr, "a free slug is not a failure"
     again = run("fleet", "apply", str(plan), "--yes")
     assert (again.exit_code, "\nrun 2" in again.stderr) == (Exit.REFUSED, False)
     assert len(run("fleet", "runs").stdout.splitlines()) == 1

@@ -92,7 +92,7 @@ def at_arrival(emulator: Emulator, number: int, act: Callable[[], None]) -> None
         if arrived(target) and not done:
             done = True
             act()
-        return False  # it is no fault
+        return False  # it is not a fault
 
     emulator.faults.add(Latency(seconds=0), when=watch, times=None)
 

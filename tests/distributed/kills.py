@@ -124,7 +124,7 @@ class Trial:
 
     @contextlib.asynccontextmanager
     async def working(self, workers: int) -> AsyncIterator[None]:
-        """Keep so many workers running for as long as the block lasts."""
+        """Keep this number of workers running for as long as the block lasts."""
         try:
             for _ in range(workers):
                 await self._start()
@@ -246,7 +246,7 @@ class Trial:
                 broken.append(f"{job.name}: {device} got {sent} requests, {intents[device]} known")
         for row in rows:
             number = sum(again[row["first"] + each] for each in range(row["size"]))
-            # Each session but the last may leave so many without an outcome.
+            # Each session but the last may leave CONCURRENCY operations without an outcome.
             if number > (row["tries"] - 1) * CONCURRENCY:
                 tries = f"{row['tries']} sessions"
                 broken.append(f"{job.name}: {number} of a partition were sent again in {tries}")

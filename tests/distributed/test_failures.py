@@ -60,7 +60,7 @@ async def test_a_worker_that_the_database_cannot_hear_is_replaced_and_sends_noth
         assert log.count_arrivals("PATCH") == before < DEVICES
         async with worker(emulator, database):
             assert (await ended(job)).ok
-        network.heal()  # the first one connects again, and is told that it has lost its partition
+        network.heal()  # the first one connects again, and learns that it has lost its partition
     assert unjournalled(emulator, job.address) == {}
     assert len(written(emulator)) <= DEVICES + 2, "those that were in flight are sent again"
 

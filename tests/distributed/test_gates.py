@@ -105,7 +105,7 @@ class Waiting:
         return client_for(emulator)(clock=clock, **settings)
 
 
-async def test_a_server_that_is_away_passes_no_gate_and_fails_none(
+async def test_an_unavailable_server_passes_no_gate_and_fails_none(
     emulator: Emulator, place: str
 ) -> None:
     first = [device.id for device in emulator.world][:SIZE]

@@ -42,7 +42,7 @@ async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[l
 
 
 async def resumed_at_once(two: list[Control], *options: dict[str, Any]) -> list[Any]:
-    """Let each resume the job that both have seen stopped; return what each was told."""
+    """Resume from both a job that both have seen stopped; return the answer to each."""
     records = [await control.job("job") for control in two]
     return await asyncio.gather(
         *(
@@ -88,7 +88,9 @@ async def test_the_same_resume_twice_has_one_effect(two: list[Control]) -> None:
     assert [type(each) for each in told] == [AlreadyResumedError, AlreadyResumedError]
 
 
-async def test_what_a_session_counted_before_the_resume_counts_no_more(two: list[Control]) -> None:
+async def test_what_a_session_counted_before_the_resume_no_longer_counts(
+    two: list[Control],
+) -> None:
     one, other = two
     assert await resumed_at_once(two, RETRY, RETRY) == [None, None]
     claim = await one.leases.take(None)
@@ -113,13 +115,13 @@ async def test_both_wait_for_one_row_and_then_one_has_resumed_the_job(database: 
     with closing(connect(address)) as connection:
 
         async def locked(*waiting: Awaitable[Any]) -> list[Any]:
-            """Start these while the job's row is locked, and let them go together."""
+            """Start these while the job's row is locked, and release them together."""
             with connection.transaction():
                 connection.execute("SELECT FROM enapter_fleet.job FOR UPDATE")
                 tasks = [asyncio.ensure_future(each) for each in waiting]
                 sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
                 await until(lambda: connection.execute(sql).fetchone() == (len(tasks),))
-                # A partition is locked after its job, so a resume cannot wait in a circle.
+                # A partition is locked after its job, so a resume cannot deadlock.
                 connection.execute("SELECT FROM enapter_fleet.part FOR UPDATE NOWAIT")
             return await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -64,7 +64,7 @@ def test_each_file_that_a_page_shows_is_used() -> None:
             assert used, f"{page} shows {file}, and nothing uses it"
 
 
-def test_the_installation_is_the_readmes() -> None:
+def test_the_installation_is_that_of_the_readme() -> None:
     """`.ci/run` runs the README's commands, in an environment of its own."""
     readme = (ROOT / "README.md").read_text("utf-8")
     lines = {

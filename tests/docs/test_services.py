@@ -57,7 +57,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_the_compose_file_has_only_what_its_specification_knows(compose: Any) -> None:
+def test_the_compose_file_has_only_keys_of_its_specification(compose: Any) -> None:
     assert set(compose) <= {"services", "volumes", "secrets"}
     for service in compose["services"].values():
         assert "image" in service

@@ -73,7 +73,7 @@ SYNCHRONOUS_TEST = """
             assert answer.status == 200
 """
 
-# The first of the tests, each of which imports only inside of it.
+# Runs first: each of the other tests imports what it needs inside its function.
 NOT_USED_TEST = """
     import sys
 

@@ -135,7 +135,7 @@ def test_what_runs_on_an_upstream_shows_only_its_upstream() -> None:
     assert shown["connectivity"] == {}
 
 
-def test_what_links_to_an_upstream_shows_that_and_its_own_ids() -> None:
+def test_a_device_on_an_upstream_shows_the_ids_of_both() -> None:
     world = small_world()
     world.change(METER, communication_type="LINK", hardware_id="AB", channel_id="ucm")
     assert world.get(METER).to_json(expand=["communication"])["communication"] == {

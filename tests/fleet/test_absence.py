@@ -148,7 +148,7 @@ def test_plan_guard_run_and_wave_agree_on_every_404(
 async def test_a_deletion_that_a_proxy_delivered_twice_is_unknown_if_nothing_is_proven(
     transport: TransportKind, page: Reply, proof: Reply, server: FaultServer
 ) -> None:
-    """The second delivery is answered, and nothing shows that this is the API's word."""
+    """The second delivery is answered, and nothing proves that the API sent the answer."""
     server.always(ignored(split(page, proof)))
     async with (
         open_rig(transport, server, known=False, retry=attempts(1)) as rig,

@@ -51,12 +51,12 @@ def wipe_all_but_the_first_page(path: Path) -> None:
 
 
 WRONG = {
-    "an item that is no operation": "UPDATE item SET operation = '{}'",
+    "an item that is not an operation": "UPDATE item SET operation = '{}'",
     "an item that is no JSON": "UPDATE item SET operation = '{'",
     "an item far beyond the last": "UPDATE item SET seq = 4611686018427387904",
     "an item that follows itself": "UPDATE item SET follows = seq",
     "an event of no item": "UPDATE event SET seq = 5 WHERE seq = 0",
-    "a fact that is no text": "UPDATE run SET value = x'ff' WHERE key = 'base_url'",
+    "a fact that is not text": "UPDATE run SET value = x'ff' WHERE key = 'base_url'",
     "a fact that is missing": "DELETE FROM run WHERE key = 'base_url'",
     "a salt that is none": "UPDATE run SET value = 'x' WHERE key = 'salt'",
     "a count that is none": "UPDATE run SET value = 'x' WHERE key = 'count'",

@@ -154,7 +154,7 @@ def test_rows_become_operations() -> None:
     [
         ("device_id,nmae\nd1,x\n", "line 2: unknown column 'nmae'; rename it to name"),
         ("name\nx\n", "line 2: a row needs a device_id or a slug"),
-        ('{"device_id": "d1", "net.port": 5}\n', "line 1: net.port must be a text"),
+        ('{"device_id": "d1", "net.port": 5}\n', "line 1: net.port must be a string"),
         ("device_id,net.1\nd1,5\n", "line 2: each name in set must be a name of letters"),
         ("device_id,a,a\nd1,1,2\n", "the header has a twice"),
         ("", "it is empty"),

@@ -1,4 +1,4 @@
-"""Names of devices in a report: those that a plan read, and those that a run came to know."""
+"""Names of devices in a report: those that a plan read, and those that a run learned."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ async def test_devices_that_a_plan_read_have_names_and_cluster_by_site_and_type(
     assert sum(data["clusters"]["type"]["groups"][0][1].values()) == 4
 
 
-async def test_a_run_without_a_plan_shows_the_names_that_it_came_to_know(tmp_path: Path) -> None:
+async def test_a_run_without_a_plan_shows_the_names_that_it_learned(tmp_path: Path) -> None:
     path, quick = tmp_path / "run.db", RetryPolicy(attempts=1)
     shown = unstructure(device(2, name="Trimmed"))
     async with (

@@ -279,7 +279,7 @@ async def test_an_item_that_an_earlier_session_may_have_done_is_never_held(
     assert isinstance(left.error, fleet.LeftUnknownError)
     assert (held.operation, held.state) == (later, State.HELD)
     assert counts(run.report) == {"applied": 29, "unknown": 1, "held": 1}
-    assert run.report.stopped is None, "items of other sessions are no reason to abort"
+    assert run.report.stopped is None, "items of other sessions are not a reason to abort"
     assert marks(path)[7] is Mark.INTENDED
     assert counts(await fleet.resume(client, path)) == {"applied": 31}
 

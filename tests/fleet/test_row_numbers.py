@@ -1,4 +1,4 @@
-"""The rows of a user's file are kept in a short text, and restored from it."""
+"""The rows of a user's file are kept in a short string, and restored from it."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The tables of journals and jobs: a change of them is a new version, which older ones become."""
+"""Versions of the tables of journals and jobs: each change makes one; older tables are updated."""
 
 from contextlib import closing
 from hashlib import sha256
@@ -28,7 +28,7 @@ FINGERPRINTS = {
     "job.db": {2: "4570ec402afc7d85"},
     "a journal in a file": {1: "917d2aab0964dd0d"},
 }
-"""What the tables of each version were; a version that was in use keeps its line."""
+"""The fingerprint of each version's tables; a version that was in use keeps its line."""
 _SHAPE = """
 SELECT table_name, column_name, data_type, is_nullable, column_default
     FROM information_schema.columns WHERE table_schema = 'enapter_fleet' ORDER BY 1, 2;
@@ -65,7 +65,7 @@ def shape(connection: Any) -> list[Any]:
     return [connection.execute(sql).fetchall() for sql in _SHAPE.split(";")]
 
 
-def test_older_tables_become_those_of_this_release_and_keep_their_jobs(postgres: str) -> None:
+def test_older_tables_are_updated_to_this_release_and_keep_their_jobs(postgres: str) -> None:
     with closing(connect(Address.parse(postgres, with_run=False))) as connection:
         execute_old(connection)
         connection.execute(

@@ -1,4 +1,4 @@
-"""Temporary data that finds no room is reported as an error of the package."""
+"""Temporary data that does not fit on the disk is reported as an error of the package."""
 
 import sqlite3
 import sys

@@ -172,7 +172,7 @@ async def test_an_outcome_before_any_wave_belongs_to_none() -> None:
     assert stand.caller.began == []
 
 
-async def test_the_read_back_of_a_wave_is_reported_and_may_wait_at_the_gate() -> None:
+async def test_reading_a_wave_back_is_reported_and_may_wait_at_the_gate() -> None:
     stand = Stand(Rollout())
     await stand.stages.turn_to(0)
     stand.applied(rename("a"), rename("b"))

@@ -117,7 +117,7 @@ async def answered(
             unhurried = rig.client.with_options(
                 timeouts=Timeouts(connect=SOON, read=SOON), retry=attempts(TRIES[kind])
             )
-            # And no other call suffers from it.
+            # And no other call is affected.
             async with asyncio.timeout(SOON):
                 await unhurried.execute(ALL["list"])
             assert all(attempt.error_type in GONE for attempt in rig.attempts)

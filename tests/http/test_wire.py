@@ -211,7 +211,7 @@ def test_only_the_apis_own_503_with_a_time_is_a_refusal(
 @pytest.mark.parametrize(
     ("status", "seconds"), [(429, 7.0), (503, 7.0), (500, None), (301, None), (400, None)]
 )
-def test_retry_after_means_something_in_two_answers(status: int, seconds: float | None) -> None:
+def test_retry_after_counts_only_with_429_and_503(status: int, seconds: float | None) -> None:
     ended = failed(reply(status, REFUSAL, {**JSON, "Retry-After": "7"}))
     assert ended.retry_after == seconds
     assert getattr(ended.error, "retry_after", None) == seconds

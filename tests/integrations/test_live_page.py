@@ -119,7 +119,7 @@ async def resumed_by_keyboard(tab: Tab) -> list[str]:
 
 
 async def on_a_phone(tab: Tab) -> None:
-    """Let the browser be a phone's, behind a proxy that knows who looks at it."""
+    """Emulate a phone, behind a proxy that names its user."""
     await tab.ask("Network.enable")
     await tab.ask("Network.setExtraHTTPHeaders", headers={"X-User": "ann"})
     phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}

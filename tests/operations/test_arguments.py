@@ -82,7 +82,7 @@ def test_no_other_text_is_accepted_as_an_id(text: str) -> None:
 
 
 @given(value=st.text() | st.text(min_size=200, max_size=300) | st.binary() | st.integers())
-def test_a_message_shows_a_value_short_and_in_plain_characters(value: object) -> None:
+def test_a_message_shortens_a_value_and_shows_plain_characters(value: object) -> None:
     shown = arguments.shown(value)
     assert shown.isascii()
     assert shown.isprintable()

@@ -176,10 +176,10 @@ def test_an_answer_about_another_rule_is_not_accepted() -> None:
     [
         ({"slug": "../x"}, "slug must be 1 to 128 letters"),
         ({"site_id": "a/b"}, "site_id must be 1 to 128 letters"),
-        ({"script": 5}, "script must be a text, a RuleScript or an object"),
+        ({"script": 5}, "script must be a string, a RuleScript or an object"),
         ({"script": {"code": "eD0x"}}, "with text, runtime_version, exec_interval"),
         ({"script": {"text": None}}, "a script must be text of at most"),
-        ({"script": "\ud800"}, "half of a surrogate pair"),
+        ({"script": "\ud800"}, "lone surrogate"),
         ({"script": {"text": "", "exec_interval": "1m"}}, "for V1 scripts only"),
         (
             {"script": {"text": "", "runtime_version": "V1", "exec_interval": "soon"}},

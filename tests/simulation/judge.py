@@ -134,7 +134,7 @@ class Judge(Witness):
     # In the end.
 
     def judge(self) -> None:
-        """Compare every outcome with all that happened in the story."""
+        """Compare every outcome with everything that happened in the story."""
         for session in self.sessions:
             for asked, known in session.ends.items():
                 for lie in self._lies(session, asked, known):

@@ -50,7 +50,7 @@ class Known:
 
 
 class NounJob:
-    """One job, its sessions, and all that was sent for each operation."""
+    """One job, its sessions, and everything that was sent for each operation."""
 
     def __init__(self, story: Story, folder: Path) -> None:
         chance = story.chance

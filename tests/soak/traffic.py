@@ -65,7 +65,7 @@ class Traffic:
         self.calls = 0
 
     async def window(self, seconds: float) -> None:
-        """Keep every kind of traffic going for that long, and let all of it end."""
+        """Keep every kind of traffic going for that long, and then let it finish."""
         self._until = time.monotonic() + seconds
         kinds: list[Callable[[], Awaitable[None]]] = [self._call] * WORKERS
         kinds += [self._list, self._job, self._journalled_job]

@@ -40,8 +40,8 @@ def meets(
 ) -> pytest.MarkDecorator:
     """Run a test for the operations in `all_of` with each fault, and for the others with a few.
 
-    What is known after a fault depends only on the fault, and what is then done on its group and on
-    the operation, so each other operation meets one fault of each group.
+    What is known after a fault depends only on the fault; what is done then depends on the fault's
+    group and on the operation. So each other operation meets one fault of each group.
     """
     pairs = {
         f"{name}-{fault}": (operation, reply)

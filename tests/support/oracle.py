@@ -38,7 +38,7 @@ LOOPS: tuple[Loop, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("as
 
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
 _LOOKS = {DeleteDevice: 2, DeleteSite: 2, ProvisionStandalone: 2, CreateSite: 3}
-"""How often an operation is read beside its own requests.
+"""How often an operation is read besides its own requests.
 
 An unconfirmed deletion is looked up, sent once more, and looked up again. For a creation, what
 exists before is read, too; a search reads on until a page has nothing new.
@@ -167,7 +167,7 @@ async def play_and_judge(
 
 
 class Troubles(Protocol):
-    """What a server does with the coming arrivals and connections, in order."""
+    """What a server does with the next arrivals and connections, in order."""
 
     @property
     def writes(self) -> tuple[Step, ...]: ...

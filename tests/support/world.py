@@ -9,7 +9,7 @@ import attrs
 
 JSON_TYPE = "application/json"
 SITE = "place-"
-"""How the ids of sites begin that can be changed."""
+"""The prefix of the ids of sites that can be changed."""
 
 
 @attrs.frozen

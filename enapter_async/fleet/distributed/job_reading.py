@@ -20,7 +20,7 @@ class JobStatusReader:
     """Reads one job's status repeatedly.
 
     The journal of a partition is read only once some of its operations were not done, and then only
-    what was added to it since, when their number has changed. For one task at a time.
+    what was added to it since, when their number has changed. Use it from one task at a time.
     """
 
     def __init__(self, address: Address, job: str) -> None:

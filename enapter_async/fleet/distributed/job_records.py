@@ -55,7 +55,7 @@ _WAVES: Final = (
     + _SUMS
     + " FROM {p}part WHERE job = :job GROUP BY wave ORDER BY wave"
 )
-# A session that still ends what it had in flight is taken over: it counted before the resume.
+# A session that still finishes operations in flight is taken over: it counted before the resume.
 _AGAIN: Final = (
     "UPDATE {p}part SET failures = 0, not_before = 0, why = '', waits = '',"
     " owner = '', owned_until = 0, tries = tries + 1,"

@@ -118,7 +118,7 @@ def status_of(
 def _unserved(
     wave: int, rows: Sequence[Row], served: Sequence[Sequence[str] | None]
 ) -> tuple[str, ...]:
-    """Return the queues of the partitions that come next, but that no worker takes from."""
+    """Return the queues of the partitions that come next, if no worker serves them."""
     if None in served:
         return ()
     taken = {queue for queues in served for queue in queues or ()}

@@ -21,7 +21,7 @@ logger = logging.getLogger(LOGGER)
 
 @attrs.define
 class _Examining:
-    """Devices that are examined before a wave, and why that waits."""
+    """The examination of devices before a wave, and why it waits, if it does."""
 
     task: "asyncio.Task[None] | None" = None
     wait: Wait | None = None

@@ -52,7 +52,7 @@ _STORES: Final = (
 
 
 def process_name() -> str:
-    """Return a new name for a user of this process's jobs, for people."""
+    """Return a new readable name for a user of this process's jobs."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
@@ -92,7 +92,7 @@ class PartitionLeases:
     worker: str
     seconds: float
     _identity: str = attrs.field(init=False, factory=process_name)
-    """Unlike the worker's name, which people choose, nobody else has it."""
+    """Unlike the worker's name, which people choose, it is unique."""
 
     async def take(
         self, queues: Sequence[str] | None, *, only: str = "", no: int = -1
@@ -161,7 +161,7 @@ class PartitionLeases:
         )
 
     async def gone(self) -> None:
-        """Record that this worker takes no more; forget those that were killed long ago."""
+        """Record that this worker takes no more partitions; forget those killed long ago."""
         await self._database.execute(_GONE, identity=self._identity, forgotten=FORGOTTEN_S)
 
     def _of(self, claim: Claim) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def check_credentials(facts: Mapping[str, str], left: Iterator[WorkItem]) -> Non
 
 
 def perhaps_sent(hold: Hold, replay: Replay) -> Iterator[int]:
-    """Yield the once-only items not started by the journal, if a failover may have lost intents.
+    """Yield once-only items without a record of a start, if a failover may have lost intents.
 
     From then on, `replay` counts them as unknown.
     """

@@ -90,7 +90,7 @@ class RunFolder:
         return now - self.journal.stat().st_mtime
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and everything in it."""
         shutil.rmtree(self.path)
 
     def discard_if_unused(self) -> None:

@@ -153,7 +153,7 @@ def created_at(facts: Mapping[str, str]) -> str | None:
 class StatusReader:
     """Reads one run's status again and again: its whole journal once, then only what was added.
 
-    A few bytes are kept for each operation. For one thread at a time.
+    A few bytes are kept for each operation. Use it from one thread at a time.
     """
 
     def __init__(self, journal: str | os.PathLike[str]) -> None:
@@ -186,7 +186,7 @@ class StatusReader:
 
 
 class _Known:
-    """What was read of a run so far."""
+    """What has been read of a run so far."""
 
     def __init__(self, journal: Journal) -> None:
         self.facts: Mapping[str, str] = {}
@@ -222,7 +222,7 @@ class _Known:
             self._waves[number] = event.kind
 
     def status(self, journal: Journal, *, running: bool) -> RunStatus:
-        """Return the status of the run; of the journal, only single items are read."""
+        """Return the status of the run; only a few items of the journal are read."""
         replay = self.replay
         # What the active session is about to send, or has sent.
         flying = {seq for seq, at in replay.intended.items() if at > self._begun and running}

@@ -37,7 +37,7 @@ EVERYTHING: Final = Rollout(waves=("rest",))
 
 
 class WaveRunner:
-    """Takes a run from wave to wave. Each call of `items_of` yields a wave's items anew.
+    """Takes a run from wave to wave. Each call of `items_of` yields all items of a wave.
 
     Without a `rollout` everything is one wave, which is not read back. `log` is the journal's
     record of the waves; None if the run has no journal.

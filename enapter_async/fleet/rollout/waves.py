@@ -131,7 +131,7 @@ class Rollout:
     one has passed, whichever session executed it. `hold` is the pause between two waves, in
     seconds. `per_group` limits how many items of one group are in flight at once. `health`
     checks after the hold whether devices are still online, and `gates` whether they still meet
-    conditions: a `Gate`, or a text such as "alerts(error)", or several.
+    conditions: a `Gate`, or a string such as "alerts(error)", or several.
     """
 
     waves: tuple[int | str, ...] = attrs.field(default=(1, 10, "1%", "10%", REST), converter=_sizes)
@@ -217,7 +217,7 @@ class Waves(Input):
         return len(self._wave_of)
 
     def items(self, without: Container[int] = ()) -> Iterator[WorkItem]:
-        """Yield the items, except those in `without`, in wave order; each call starts anew."""
+        """Yield the items, except those in `without`, in wave order; each call starts again."""
         for wave in range(len(self.sizes)):
             for position, item in enumerate(self._given.items()):
                 seq = self._seq_of[position]

@@ -72,7 +72,7 @@ DISTRIBUTED: Final[Mapping[str, Break]] = MappingProxyType(
             "examination = Examination(reads, clock, job.rollout)",
             "examination = Examination(client, clock, job.rollout)",
             by="distributed/test_gates.py::"
-            "test_a_server_that_is_away_passes_no_gate_and_fails_none",
+            "test_an_unavailable_server_passes_no_gate_and_fails_none",
         ),
     }
 )

@@ -1,9 +1,9 @@
 """Starts commands as forks of a Python that has already imported the package.
 
-To start Python and import the command line takes 0.4 s of processor time, which is more than most
-commands need for their work, and the tests start several hundred. So each process of pytest starts
-one server (see `server`), which has imported everything and has one thread and no event loop; a
-command is a fork of it. It is a process of its own, with the caller's descriptors, folder,
+Starting Python and importing the command line takes 0.4 s of processor time, which is more than
+most commands need for their work, and the tests start several hundred. So each process of pytest
+starts one server (see `server`), which has imported everything and has one thread and no event
+loop; a command is a fork of it. It is a process of its own, with the caller's descriptors, folder,
 environment, limits and signals; it runs the installed program; and the caller sees its exit code or
 the signal that ended it. What such a test no longer shows is how Python starts, what an import
 needs and costs, and how Python clears its modules at the end. (Imports have no cycles, so that
@@ -29,4 +29,4 @@ OF_THE_START: Final = (
     "PYTHON",
     "SSL",
 )
-"""How the names of variables begin that the interpreter and C libraries read when they start."""
+"""Prefixes of the variables that the interpreter and C libraries read when they start."""

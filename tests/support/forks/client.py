@@ -1,7 +1,7 @@
 """Stands in for a command that the server forks: it passes everything on, and ends as that ended.
 
 Its arguments are the server's socket, the program, and the program's arguments. It imports nothing
-but modules in C, because reading others would take longer than all that it does.
+but modules in C, because reading others would take longer than everything else it does.
 """
 
 # The public modules of these names load enum, which takes as long again.

@@ -1,9 +1,10 @@
 """A Python that has imported the package, and forks a process for each command it is asked for.
 
-Its arguments are the listening socket and what to import besides. It ends with its standard input.
-A client sends its standard streams; the process takes the rest from `/proc`: arguments, folder,
-environment, limits, umask, and which signals are ignored or blocked. If something differs that
-Python or a library reads only when it starts, the process executes the program itself instead.
+Its arguments are the listening socket and what to import besides. It exits at the end of its
+standard input. A client sends its standard streams; the process takes the rest from `/proc`:
+arguments, folder, environment, limits, umask, and which signals are ignored or blocked. If
+something differs that Python or a library reads only when it starts, the process executes the
+program itself instead.
 """
 
 import atexit
@@ -37,7 +38,7 @@ LEFT_OUT: Final = {
     "enapter_async.fleet.distributed.engines",
     "enapter_async.integrations",
 }
-"""Those below the first import large libraries, which few commands need."""
+"""Modules that are not imported: the last three need large libraries, which few commands use."""
 _LIMITS: Final = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 
 
@@ -293,7 +294,7 @@ def main() -> None:
 
 
 def _end(code: int) -> NoReturn:
-    """Do what Python does at its end, but for clearing each module.
+    """Do what Python does at its end, except clearing each module.
 
     That would touch, and so copy, all memory that is shared with the server: it takes three times
     as long as everything else here.

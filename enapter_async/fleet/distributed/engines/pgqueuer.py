@@ -149,7 +149,7 @@ class _Listener:
         pgconn = self._connection.pgconn
         try:
             pgconn.consume_input()
-        except driver().Error:  # the connection is lost; the polls go on
+        except driver().Error:  # the connection is lost; polling continues
             self._loop.remove_reader(self._socket)
             return
         while (note := pgconn.notifies()) is not None:

@@ -69,7 +69,7 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
         )""",
     ),
 }
-"""What makes the tables of a version those of the next one."""
+"""The statements that update the tables of a version to the next one."""
 _IN_USE: Final = (
     f"SELECT (SELECT count(*) FROM {SCHEMA}.run WHERE lease_until > clock_timestamp())"
     f" + (SELECT count(*) FROM {SCHEMA}.part"

@@ -1,7 +1,7 @@
 """The statements of sessions and workers, executed over libpq without psycopg's cursors.
 
 A session writes hundreds of groups a second. A cursor would register the socket with the event loop
-anew for each statement, and take three times as much CPU time.
+again for each statement, and take three times as much CPU time.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _TUPLES_OK: Final = 2
 _READERS: Final[Mapping[int, Callable[[bytes], Any]]] = {
     16: b"t".__eq__, 20: int, 23: int, 701: float, 1700: int
 }  # fmt: skip
-"""How values are read, by the number of their type: truth values and numbers; the rest is text."""
+"""How values are read, by the OID of their type: booleans and numbers; the rest is text."""
 
 
 @functools.cache

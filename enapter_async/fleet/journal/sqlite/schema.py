@@ -97,7 +97,7 @@ def way_to_read(path: Path) -> str:
 
 
 def is_closed(path: Path) -> bool:
-    """Return whether all that was written to a journal is in its file, and not in its log."""
+    """Return whether everything written to a journal is in its file, and nothing in its log."""
     log = Path(f"{path}-wal")
     return not log.exists() or not log.stat().st_size
 
