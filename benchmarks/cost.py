@@ -88,7 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     if options.beside is not None and not (options.beside / "benchmarks" / "worker.py").exists():
-        parser.error(f"{options.beside} is no checkout with benchmarks/worker.py")
+        parser.error(f"{options.beside} is not a checkout with benchmarks/worker.py")
     return options
 
 

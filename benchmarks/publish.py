@@ -42,7 +42,7 @@ SUMMARY: Final = {
 
 
 def replaced(text: str, name: str, inside: str) -> str:
-    """Return a text with everything between two marks replaced.
+    """Return a string with everything between two marks replaced.
 
     Raises: ValueError: The marks do not occur exactly once.
     """

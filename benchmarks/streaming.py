@@ -129,7 +129,7 @@ def section(found: Found, failures: Sequence[str] = ()) -> Section:
         title="Rows and frames",
         lead=(
             "Each contender in a process of its own, in turn. A row has a time and five values: "
-            "three floats, an integer and a text. Memory is the growth of the peak after a "
+            "three floats, an integer and a string. Memory is the growth of the peak after a "
             "warm-up."
         ),
         tables=tuple(
