@@ -354,7 +354,7 @@ async def test_the_methods_execute_operations(
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_a_setting_of_the_wrong_type_is_refused_by_name(wrong: dict[str, Any]) -> None:
+def test_a_setting_of_the_wrong_type_is_refused_and_named(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(ConfigurationError, match=f"^{name} must be a "):
         Client(token=TOKEN, **wrong)

@@ -80,7 +80,7 @@ class Settlement:
         return state
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
-        """Return the failure of a call of which every attempt was refused; a 404 is explained.
+        """Return the failure of a call whose attempts were all refused; a 404 is explained.
 
         A proxy may have delivered the request twice, and passed on the second answer. A deletion
         that the first delivery carried out is then answered with a 404, and so is a new slug.

@@ -28,7 +28,7 @@ class Sites:
     def list(self, *, name: str | None = None, mine: bool = False) -> AsyncGenerator[Site, None]:
         """Yield the sites that the caller may see.
 
-        With `mine`, only the sites are listed of which the caller is owner or installer. `name` is
+        With `mine`, only the sites where the caller is owner or installer are listed. `name` is
         passed to the server, which decides which names match. Sites are read lazily, page by page;
         no id is yielded twice. Changes nothing; safe to repeat, and to stop early.
 

@@ -27,8 +27,8 @@ _to_file = output_option(metavar="FILE", required=True, help="The new file for t
 def command() -> None:
     """Read, check, upload and download blueprints.
 
-    SOURCE is a directory, of which hidden files and what `.blueprintignore` excludes are left out,
-    or a ZIP archive.
+    SOURCE is a ZIP archive or a directory, whose hidden files and those that `.blueprintignore`
+    excludes are left out.
     """
 
 

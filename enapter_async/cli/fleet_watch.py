@@ -89,7 +89,7 @@ def watch(
 async def _follow(
     settings: Settings, watched: Watched, every: float, reads: tuple[int, float] | None
 ) -> Look:
-    """Show a run until it has ended; return the last look.
+    """Show a run until it has ended; return the last `Look`.
 
     `reads` is how many devices are sampled, and how often; None reads none.
     """

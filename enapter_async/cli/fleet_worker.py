@@ -45,7 +45,7 @@ from enapter_async.text import plain
     metavar="FOLDER",
     help="Keep generated configurations in this folder, in a file of mode 0600 for each partition.",
 )
-@click.option("--name", metavar="NAME", help="The worker's name, for people.")
+@click.option("--name", metavar="NAME", help="The worker's name, as reports and messages show it.")
 @click.option(
     "--until-done", is_flag=True, help="Exit once every job there has ended or was stopped."
 )

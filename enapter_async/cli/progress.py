@@ -55,7 +55,7 @@ class Watch:
         if isinstance(event, AttemptFailed):
             attempt = event.attempt
             if attempt.status == HTTPStatus.NOT_FOUND and event.operation.repeat is Repeat.READ:
-                return  # an answer: before a creation, this is the good one
+                return  # an answer: before a creation, this is the expected one
             what = f"HTTP {attempt.status}" if attempt.status else attempt.error_type
             self.failed[f"{what}: {attempt.certainty.value}"] += 1
 

@@ -29,7 +29,7 @@ def command() -> None:
 @click.option(
     "--name", help="List only sites with such a name; the server decides which names match."
 )
-@click.option("--mine", is_flag=True, help="List only sites of which you are owner or installer.")
+@click.option("--mine", is_flag=True, help="List only sites where you are owner or installer.")
 @listing_options("id", "name", "timezone", "authorized_role")
 def list_sites(settings: Settings, name: str | None, mine: bool, listing: Listing) -> None:
     """List sites."""

@@ -111,7 +111,7 @@ async def first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T
 
 
 def value_of(each: Any, field: str) -> Any:
-    """Return a field of an object, or with dots a field of a field; "" if it has none."""
+    """Return a field of an object (with dots, a nested one); "" if it has none."""
     for name in field.split("."):
         each = each.get(name) if isinstance(each, dict) else getattr(each, name, None)
     return "" if each is None else unstructure(each)

@@ -39,7 +39,7 @@ _SEVERITIES: Final = {"ERROR": "red", "WARNING": "yellow"}
 
 
 class View:
-    """Shows one look after the other."""
+    """Shows one `Look` after another."""
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +48,7 @@ class View:
         pass
 
     def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
-        """Show a look, and what was read of devices; `unread` says why none can be read."""
+        """Show a `Look`, and what was read of devices; `unread` says why none can be read."""
         raise NotImplementedError
 
 
@@ -65,7 +65,7 @@ class _Objects(View):
 
 
 def _row(look: Look, devices: DevicesLook | None, unread: str) -> dict[str, Any]:
-    """Return a look as one JSON object: the fields of `fleet status`, and what is watched."""
+    """Return a `Look` as one JSON object: the fields of `fleet status`, and what is watched."""
     read = devices or DevicesLook()
     return {
         **look.row,
@@ -122,7 +122,7 @@ class _Drawn(View):
 
 
 def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console) -> Group:
-    """Return a look as it is drawn on a terminal; ids are whole, other lines may be cut."""
+    """Return a `Look` as it is drawn on a terminal; ids are whole, other lines may be cut."""
     width = console.width
     parts: list[RenderableType] = [
         _line(Text(look.title, "bold")),

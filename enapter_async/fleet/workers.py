@@ -63,7 +63,7 @@ class WorkerPool:
         self._cut = False
         self._cancelled_unsent: set[asyncio.Task[Any]] = set()
         self._begun: set[int] = set()
-        """The units of which an item was carried out: a stop lets them end."""
+        """The units with an item that was carried out: a stop lets them finish."""
         self._ending: set[asyncio.Task[Any]] = set()
         """The workers that carry out an item of such a unit."""
         self._beginning = False

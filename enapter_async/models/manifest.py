@@ -43,7 +43,7 @@ class Declared:
 
     @property
     def display_name(self) -> str | None:
-        """The name for people, or None."""
+        """The name shown to people, or None."""
         return _text(self.json.get("display_name"))
 
     @property

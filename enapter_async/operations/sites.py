@@ -123,7 +123,7 @@ class GetSite(Operation[Site]):
 
 @attrs.frozen(kw_only=True)
 class ListSites(Page[Site]):
-    """Read one page of sites; with `mine`, only those of which the caller is owner or installer.
+    """Read one page of sites; with `mine`, only those where the caller is owner or installer.
 
     `name` asks the server for sites with such a name; the server decides which names match. Changes
     nothing, so it is safe to repeat.

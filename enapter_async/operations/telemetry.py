@@ -110,7 +110,7 @@ def _to(value: datetime) -> datetime:
 
 
 def _selectors(values: object) -> tuple[TelemetrySelector, ...]:
-    """Return selectors, from themselves or from a mapping of devices to attributes."""
+    """Return selectors, given as such or as a mapping of devices to attributes."""
     if isinstance(values, Mapping):
         values = [TelemetrySelector(device, names) for device, names in values.items()]
     if isinstance(values, str) or not isinstance(values, Iterable):

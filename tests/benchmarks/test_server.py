@@ -160,7 +160,7 @@ async def test_this_sdk_trusts_the_authority_of_the_run(secured: Server, name: s
 
 @pytest.mark.parametrize("name", ["aiohttp", "official", "httpx"])
 def test_others_trust_the_authority_of_the_run(secured: Server, name: str) -> None:
-    """In processes: a failed handshake leaves some of them with an open socket."""
+    """In processes, because a failed handshake leaves some of them with an open socket."""
     if missing := NAMES[name].missing():
         pytest.skip(f"{missing[0]} not installed")
     command = worker_command(NAMES[name], 4, BRIEF, secured)

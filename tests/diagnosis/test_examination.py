@@ -1,4 +1,4 @@
-"""The checks against real servers: good ones, and one for each possible fault."""
+"""The checks against real servers: working ones, and one for each possible fault."""
 
 import asyncio
 import socket

@@ -54,7 +54,7 @@ async def resumed_at_once(two: list[Control], *options: dict[str, Any]) -> list[
     )
 
 
-async def test_of_two_that_resume_a_job_differently_one_is_refused_by_name(
+async def test_of_two_that_resume_a_job_differently_one_is_refused_and_names_the_other(
     two: list[Control],
 ) -> None:
     told = await resumed_at_once(two, RETRY, {"retry_failed": False, "ambiguous": "skip"})

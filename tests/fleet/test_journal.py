@@ -67,7 +67,7 @@ def test_it_is_marked_as_a_journal_of_this_version_with_wal(path: Path) -> None:
 
 
 @pytest.mark.parametrize("look", [SQLiteJournal.open, SQLiteJournal.read])
-def test_a_different_version_is_refused_by_name(
+def test_a_different_version_is_refused_and_named(
     path: Path, look: Callable[[Path], SQLiteJournal]
 ) -> None:
     SQLiteJournal.open(path).close()
@@ -96,7 +96,7 @@ def test_a_text_file_is_refused_and_unchanged(path: Path) -> None:
 
 
 @POSIX
-def test_without_wal_it_is_refused_by_name(path: Path) -> None:
+def test_a_file_without_wal_is_refused_with_the_reason(path: Path) -> None:
     # Lock files beside the database, as for network disks, rule out shared memory.
     connection = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True)
     with closing(connection), pytest.raises(ConfigurationError, match="WAL is needed"):
@@ -229,7 +229,7 @@ def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
     RunLock.take(path).release()
 
 
-def test_an_invalid_lock_file_is_refused_by_name(path: Path) -> None:
+def test_an_invalid_lock_file_is_refused_and_named(path: Path) -> None:
     lock = Path(f"{path}.lock")
     lock.write_bytes(b"x" * 8192)
     lock.chmod(0o600)

@@ -130,7 +130,7 @@ async def test_a_change_between_reading_and_applying_is_found(tmp_path: Path) ->
             list(read)
 
 
-def test_a_non_plan_or_another_version_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_non_plan_or_another_version_is_refused_and_named(tmp_path: Path) -> None:
     path = tmp_path / "plan"
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_plan(path)

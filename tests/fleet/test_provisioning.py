@@ -92,7 +92,7 @@ async def test_a_hundred_devices_are_created_once_and_their_credentials_kept(
     assert verdicts.count(Verdict.REFUSED) == 0
 
 
-def test_a_class_without_attrs_keeps_no_file_from_being_read() -> None:
+def test_a_class_without_attrs_does_not_stop_a_file_from_being_read() -> None:
     made = type("Made", (Operation,), {"kind": "shelf.make", "repeat": Repeat.ONCE})
     assert len(rows_of("p1")) == 3
     del made

@@ -257,7 +257,7 @@ def test_the_extremes_are_taken() -> None:
     assert (Rollout().hold, Rollout().per_group, Rollout().health) == (0.0, None, None)
 
 
-def test_settings_are_given_by_name() -> None:
+def test_settings_are_keyword_only() -> None:
     with pytest.raises(TypeError):
         Rollout((1,))  # type: ignore[call-arg]  # what is wrong is the point
     with pytest.raises(TypeError):

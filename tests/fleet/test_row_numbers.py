@@ -17,7 +17,7 @@ def test_a_file_in_order_takes_one_part_and_a_cell_of_two_lines_one_more() -> No
 
 
 @given(PAIRS)
-def test_each_number_has_its_row_again(pairs: list[tuple[int, int]]) -> None:
+def test_each_number_gets_its_row_back(pairs: list[tuple[int, int]]) -> None:
     rows = RowNumbers(rows_text(pairs))
     assert [(number, rows.row(number)) for number, _ in pairs] == pairs
 
@@ -27,5 +27,5 @@ def test_a_file_in_no_order_keeps_no_rows() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "0:2,", "0:2;1:3", "-1:2", "0:9" * 9, "0:" + "9" * 13])
-def test_another_text_has_no_rows(text: str) -> None:
+def test_other_strings_have_no_rows(text: str) -> None:
     assert RowNumbers(text).row(1) is None

@@ -82,7 +82,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("data", WRITTEN.values(), ids=WRITTEN)
-def test_files_of_other_programs_are_read(data: bytes) -> None:
+def test_files_from_other_programs_are_read(data: bytes) -> None:
     assert parse_operations(data, source="f") == [CHANGE]
 
 

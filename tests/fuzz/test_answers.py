@@ -147,7 +147,7 @@ def test_noise_is_one_of_our_errors(
 
 @given(operation=operations, data=_header_answers(), ending=endings)
 @examples(40)
-def test_odd_headers_are_a_value_or_one_of_our_errors(
+def test_odd_headers_result_in_a_value_or_one_of_our_errors(
     kind: TransportKind, loop: Loop, operation: Operation[Any], data: bytes, ending: Any
 ) -> None:
     run_on(loop, answered(kind, operation, data, ending))

@@ -120,7 +120,7 @@ def test_a_policy_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> No
         RetryPolicy(**settings)
 
 
-def test_a_policy_is_given_by_name() -> None:
+def test_a_policy_is_keyword_only() -> None:
     with pytest.raises(TypeError):
         RetryPolicy(5)  # type: ignore[call-arg]  # what is wrong is the point
 

@@ -82,7 +82,9 @@ async def test_a_job_stops_even_if_that_cannot_be_recorded(
         "[" * 100_000,
     ],
 )
-async def test_a_damaged_job_file_keeps_no_backend_from_opening(tmp_path: Path, text: str) -> None:
+async def test_a_damaged_job_file_does_not_stop_a_backend_from_opening(
+    tmp_path: Path, text: str
+) -> None:
     async with running(fleet_of(3)) as (_, client):
         async with Jobs(client, tmp_path) as jobs:
             job = await jobs.start(renames(3))

@@ -24,7 +24,7 @@ CASES: tuple[tuple[dict[str, str], bool], ...] = (
 
 
 @pytest.mark.parametrize(("headers", "foreign"), CASES)
-def test_a_request_of_another_site_is_recognised(headers: dict[str, str], foreign: bool) -> None:
+def test_a_request_from_another_site_is_recognised(headers: dict[str, str], foreign: bool) -> None:
     sent = CIMultiDict({"host": OURS, **headers})
     trusted = ("https://behind.example",)
     for method in ("POST", "PUT", "PATCH", "DELETE"):

@@ -1,4 +1,4 @@
-"""Real servers are needed here; a test is skipped by name if its server is not installed."""
+"""Real servers are needed here; if one is missing, its tests are skipped with its name."""
 
 import pytest
 

@@ -223,7 +223,7 @@ class FaultServer:
         self._always[method] = step
 
     def clear(self) -> None:
-        """Discard every step, and be honest from now on."""
+        """Discard every step, and answer honestly from now on."""
         self._queues.clear()
         self._always.clear()
 

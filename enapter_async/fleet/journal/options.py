@@ -28,8 +28,8 @@ def _shown(path: object) -> str:
 class JournalOptions:
     """How a run is journalled and, if its journal already exists, how the run is resumed.
 
-    `path` is the journal's file, or a run in PostgreSQL: `postgresql://user@host/database#NAME`, of
-    which no message shows a password. With `power` every intent is on disk before its request is
+    `path` is the journal's file, or a run in PostgreSQL: `postgresql://user@host/database#NAME`; no
+    message shows its password. With `power` every intent is on disk before its request is
     sent, not only the intents of once-only operations; this costs up to 10 ms for each operation,
     and also applies to later sessions of the run. (In PostgreSQL it is always so.) `retry_failed`
     retries failed operations. `ambiguous` applies to once-only operations that may or may not have

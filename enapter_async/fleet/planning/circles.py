@@ -56,7 +56,7 @@ def open_circles(scratch: sqlite3.Connection) -> int:
 
 
 def refuse_broken_units(scratch: sqlite3.Connection) -> bool:
-    """Refuse the rest of each circle of which a step is refused; return whether there was one."""
+    """Refuse the rest of each circle in which a step is refused; return whether there was one."""
     refused = scratch.execute(_REFUSE_UNITS).rowcount
     scratch.execute(_DROP_TEMPORARY)
     return refused > 0

@@ -93,7 +93,7 @@ class Planner:
         self._wanted: list[Wanted] = []
         self._expand: dict[str, set[str]] = {}
         self._deleting: set[str] = set()
-        """The nouns of which objects are to be deleted."""
+        """The nouns of the objects to be deleted."""
         self.rows = ""
         """The rows of the input file that the operations come from, if any."""
 

@@ -65,7 +65,7 @@ DISTRIBUTED: Final[Mapping[str, Break]] = MappingProxyType(
             "if now is not None and _journalled(now.options) != _journalled(options):",
             "if False:",
             by="distributed/test_resuming.py::"
-            "test_of_two_that_resume_a_job_differently_one_is_refused_by_name",
+            "test_of_two_that_resume_a_job_differently_one_is_refused_and_names_the_other",
         ),
         "a check between waves does not wait for the server": Break(
             "fleet.distributed.keeper:Keeper._step",
