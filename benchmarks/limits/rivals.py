@@ -27,7 +27,7 @@ class Rule(Protocol):
 
 
 class AsTold:
-    """Waits as the server says, for each operation by itself, and slows down nothing else."""
+    """Waits as the server says, separately for each operation, and slows down nothing else."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance

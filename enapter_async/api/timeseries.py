@@ -205,5 +205,5 @@ def _broken(error: Exception, last: datetime | None) -> StreamBrokenError:
     attempts: Any = getattr(error, "attempts", ())
     reason = str(error).removeprefix("the stream broke: ")
     return StreamBrokenError(
-        f"the time series broke {where}: {reason}", after=last, attempts=attempts
+        f"the time series broke off {where}: {reason}", after=last, attempts=attempts
     )

@@ -51,7 +51,7 @@ class Watch:
         self.failed: Counter[str] = Counter()
 
     def __call__(self, event: Event, /) -> None:
-        """Count a failed attempt; ignore other events, and reads of what is not there."""
+        """Count a failed attempt; ignore other events, and reads of what does not exist."""
         if isinstance(event, AttemptFailed):
             attempt = event.attempt
             if attempt.status == HTTPStatus.NOT_FOUND and event.operation.repeat is Repeat.READ:

@@ -64,7 +64,9 @@ def command() -> None:
 @_at_site
 def show_engine(settings: Settings, site_id: str | None) -> None:
     """Read the state of the rule engine."""
-    if_absent = "" if site_id else "only a gateway needs no --site; `sites list` shows the sites"
+    if_absent = (
+        "" if site_id else "--site may be omitted only on a gateway; `sites list` shows the sites"
+    )
     objects.show_object(
         settings, lambda client: client.rules.engine(site_id=site_id), if_absent=if_absent
     )

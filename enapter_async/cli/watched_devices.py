@@ -26,7 +26,7 @@ LOGGED: Final = 3
 LOGS_OF_ONE: Final = 2
 AT_ONCE: Final = 4
 LAST_S: Final = 3.0
-"""How long the last reading, when the run has ended, may take."""
+"""How long the last read, after the end of the run, may take."""
 _NOUN: Final = "device"
 _GONE: Final = "not found"
 _UNREAD: Final = "unreadable"

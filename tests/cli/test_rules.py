@@ -45,5 +45,5 @@ def test_wrong_arguments_are_usage_errors(run: Run, world: World, tmp_path: Path
     for own in (("rules", "engine"), ("sites", "get")):
         ended = run(*own)
         assert ended.exit_code == Exit.FAILED
-        assert "only a gateway" in ended.stderr
+        assert "only on a gateway" in ended.stderr
         assert "`sites list` shows" in ended.stderr

@@ -96,7 +96,7 @@ def test_unknown_objects_are_404(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("base", ["/v3", "/api/v3"])
-def test_cloud_and_gateway_paths_lead_to_the_same(base: str) -> None:
+def test_cloud_and_gateway_paths_lead_to_the_same_endpoint(base: str) -> None:
     assert ask("GET", f"{base}/devices/{PUMP}") == ask("GET", "/v3/devices/pump")
     assert ask("GET", f"{base}/devices")[1]["total_count"] == 6
 

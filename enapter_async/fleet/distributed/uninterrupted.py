@@ -45,7 +45,7 @@ class Uninterrupted:
     def _ended(self, running: "asyncio.Task[list[Row]]") -> None:
         self._running.discard(running)
         if not running.cancelled():
-            running.exception()  # whoever waits has it; otherwise nobody is interested
+            running.exception()  # whoever waits receives it; otherwise nobody needs it
 
     async def close(self) -> None:
         """Wait for statements in progress, and close the connection; safe to repeat."""

@@ -1,7 +1,7 @@
 """Gates: conditions that the devices of a wave must still meet after it, as they did before.
 
-Devices are read by the pages of their sites, 50 in one request, as long as that does not take more
-requests than half of those that would read them one by one.
+Devices are read through the pages of their sites, 50 in one request, as long as that takes at most
+half as many requests as reading them one by one.
 """
 
 import contextlib
