@@ -42,8 +42,11 @@ def test_wrong_arguments_are_usage_errors(run: Run, world: World, tmp_path: Path
         ended = run("rules", *arguments)
         assert (ended.exit_code, why in ended.stderr) == (Exit.USAGE, True), ended.stderr
     assert world.log.count_arrivals() == 0
-    for own in (("rules", "engine"), ("sites", "get")):
+    for own, why in (
+        (("rules", "engine"), "only on a gateway"),
+        (("sites", "get"), "only a gateway"),
+    ):
         ended = run(*own)
         assert ended.exit_code == Exit.FAILED
-        assert "only on a gateway" in ended.stderr
+        assert why in ended.stderr
         assert "`sites list` shows" in ended.stderr
