@@ -20,7 +20,7 @@ def test_each_file_that_a_page_names_exists(page: str) -> None:
     assert [each for each in (*links, *paths) if not (ROOT / each.strip()).exists()] == []
 
 
-def test_the_set_up_is_the_readmes() -> None:
+def test_the_set_up_is_that_of_the_readme() -> None:
     [command] = re.findall(
         r"^\$ (.*)$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE
     )

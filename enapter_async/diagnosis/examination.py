@@ -127,7 +127,7 @@ async def look_at_versions() -> Finding:
     if missing:
         said = (
             f"aiohttp {aiohttp.__version__} is not supported directly by this release "
-            f"({missing}): calls go through ClientSession.request, slower and less exact"
+            f"({missing}): calls go through ClientSession.request, more slowly and less exactly"
         )
         advice = "Upgrade enapter-async, or install the version of aiohttp that it requires."
         return warning("versions", said, advice, facts)

@@ -156,8 +156,8 @@ def error_answers(answer: Answerer = answer_to) -> Any:
 def refuse_foreign(trusted: Collection[str] = ()) -> Any:
     """Make a middleware that answers 403 to requests started by a page of another site.
 
-    Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are more origins, such as
-    `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.
+    Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are additional origins,
+    such as `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.
     """
 
     @web.middleware

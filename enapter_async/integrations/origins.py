@@ -23,7 +23,7 @@ _OWN: Final = frozenset({"same-origin", "none"})
 def is_foreign(method: str, headers: Mapping[str, Any], trusted: Collection[str] = ()) -> bool:
     """Return whether a request that may change something comes from another site's page.
 
-    `headers` is any mapping that ignores case. `trusted` are more origins, such as
+    `headers` is any mapping that ignores case. `trusted` are additional origins, such as
     `https://pumps.example.com` if a proxy in front replaces the Host header.
     """
     if method in SAFE_METHODS:

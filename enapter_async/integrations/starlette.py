@@ -182,8 +182,8 @@ class DownloadResponse(StreamingResponse):
 class RefuseForeign:
     """ASGI middleware: answers 403 to requests started by a page of another site.
 
-    Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are more origins, such as
-    `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.
+    Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are additional origins,
+    such as `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.
     """
 
     def __init__(self, app: ASGIApp, trusted: Collection[str] = ()) -> None:

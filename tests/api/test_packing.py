@@ -91,7 +91,7 @@ def test_what_is_not_a_blueprint_is_refused(tmp_path: Path) -> None:
         pack_blueprint(tmp_path)
 
 
-def test_what_cannot_be_packed_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_what_cannot_be_packed_is_refused_and_named(tmp_path: Path) -> None:
     root = written(tmp_path)
     ignore = root / ".blueprintignore"
     ignore.write_bytes(b"\xff\xfe*.md")

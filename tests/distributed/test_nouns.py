@@ -208,7 +208,7 @@ def _writes(target: Any) -> bool:
 async def test_workers_follow_and_accept_what_may_have_been_created(
     emulator: Emulator, place: str, tmp_path: Path
 ) -> None:
-    """Pending commands are followed; a site and commands whose answers were lost are searched."""
+    """Pending commands are followed; a site and commands with lost answers are searched for."""
     operations = [*rebooting(emulator), CreateSite(name="Lost", timezone="UTC")]
     emulator.faults.add(Drop(after_effect=True), when=_writes, times=1)
     emulator.faults.add(Drop(after_effect=True), method="POST", path="/v3/sites", times=1)

@@ -22,7 +22,7 @@ def test_each_number_gets_its_row_back(pairs: list[tuple[int, int]]) -> None:
     assert [(number, rows.row(number)) for number, _ in pairs] == pairs
 
 
-def test_a_file_in_no_order_keeps_no_rows() -> None:
+def test_the_rows_of_an_unordered_file_are_not_kept() -> None:
     assert rows_text((number, 2 * number) for number in range(MOST + 1)) == ""
 
 
