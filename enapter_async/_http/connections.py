@@ -93,8 +93,15 @@ class Connection(BaseProtocol):
         return answer
 
     def is_clean(self) -> bool:
-        """Return whether the answer arrived completely, and another exchange may follow it."""
-        return self.usable and self._body is not None and self._body.is_eof()
+        """Return whether request and answer are complete, so that another exchange may follow."""
+        body = self._body
+        return self.usable and not self.writing_paused and body is not None and body.is_eof()
+
+    def close(self) -> None:
+        """Close the connection; a request that is still being sent ends there."""
+        if self.writing_paused:
+            self.link.abort()
+        self.pooled.close()
 
     def leave(self) -> None:
         """Return the connection to aiohttp's pool."""
@@ -197,7 +204,7 @@ class Connections:
     def drop(self) -> None:
         """Close the idle connections."""
         while self.resting:
-            self.resting.pop().pooled.close()
+            self.resting.pop().close()
 
     def close(self) -> None:
         """Stop watching, and return the idle connections to the pool."""

@@ -55,7 +55,10 @@ def probe(session: aiohttp.ClientSession) -> str:
         ),
         "BaseProtocol": (
             BaseProtocol,
-            ("transport", "connected", "resume_reading", "_loop", "_parser", "_reading_paused"),
+            (
+                *("transport", "connected", "writing_paused", "resume_reading"),
+                *("_loop", "_parser", "_reading_paused"),
+            ),
         ),
         "Connection": (aiohttp.connector.Connection, ("protocol", "release", "close")),
         "StreamReader": (
@@ -165,7 +168,7 @@ class DirectTransport:
         finally:
             connections.working.discard(connection)
             if reply is None or reply.cut or connection.late or not connection.is_clean():
-                connection.pooled.close()
+                connection.close()
             else:
                 connections.rest(connection)
         if reply is not None:
@@ -198,7 +201,7 @@ class DirectTransport:
             connection = resting.pop()
             if connection.usable and not connection.link.is_closing() and not connection.pending():
                 return connection
-            connection.pooled.close()
+            connection.close()
         return None
 
     async def _connect(self, seconds: float) -> Connection | Failure:
