@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
@@ -82,6 +83,17 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Let processes without tests take over those of others, unless told otherwise."""
     if config.getoption("numprocesses", default=None) and config.option.dist == "no":
         config.option.dist = "worksteal"
+
+
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+"""Signals that the shell ignores in a background job, or nohup, reach the tests' processes again:
+many of them are interrupted."""
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
