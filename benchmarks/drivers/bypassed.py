@@ -16,7 +16,6 @@ from benchmarks.decode import lenient_converter
 from benchmarks.drivers import NAME, TOKEN, Load, shared_among_tasks
 from enapter_async import Client, UpdateDevice
 from enapter_async._http import json_text
-from enapter_async._http.message import Reply
 from enapter_async.hooks import Event
 from enapter_async.limits.cohorts import Cohort
 from enapter_async.models.devices import Device
@@ -133,12 +132,12 @@ async def _without_look(stack: AsyncExitStack, base_url: str) -> Load:
 
 
 async def _without_cap(stack: AsyncExitStack, base_url: str) -> Load:
-    def at_once(head: Any, payload: Any, _max_bytes: int) -> Reply | None:
-        return Reply(head.code, head.headers, payload.read_nowait()) if payload.is_eof() else None
+    def at_once(body: Any, _status: int, _max_bytes: int) -> tuple[bytes, str, bool] | None:
+        return (body.read_nowait(), "", False) if body.is_eof() else None
 
     client = await _client(stack, base_url)
     transport = inside(client, "transport")
-    replace(transport, exchange=calling(type(transport).exchange, _at_once=at_once))
+    replace(transport, exchange=calling(type(transport).exchange, read_at_once=at_once))
     return _load(client, CONCURRENCY)
 
 

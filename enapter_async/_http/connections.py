@@ -6,6 +6,7 @@ of aiohttp's own protocol, which has queues and timers that one exchange at a ti
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -28,16 +29,14 @@ Answer = tuple[Any, aiohttp.StreamReader]
 """The head of an answer, as aiohttp's parser returns it, and its body as it arrives."""
 
 
-def parser_for(protocol: BaseProtocol, loop: asyncio.AbstractEventLoop) -> HttpResponseParser:
-    """Return a parser that feeds the bodies of answers; a full one pauses `protocol`."""
-    return HttpResponseParser(
-        protocol,
-        loop,
-        _BUFFER_BYTES,
-        payload_exception=aiohttp.ClientPayloadError,
-        read_until_eof=True,
-        max_field_size=LARGEST_FIELD,
-    )
+parser_for: Final = partial(
+    HttpResponseParser,
+    limit=_BUFFER_BYTES,
+    payload_exception=aiohttp.ClientPayloadError,
+    read_until_eof=True,
+    max_field_size=LARGEST_FIELD,
+)
+"""Returns a parser that feeds the bodies of answers; a full one pauses the given protocol."""
 
 
 class Connection(BaseProtocol):

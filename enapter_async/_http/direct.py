@@ -25,6 +25,7 @@ from enapter_async._http.connections import Connection, Connections, parser_for
 from enapter_async._http.fence import MAY_SEND
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
+    LAX_PARSER,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -141,16 +142,10 @@ class DirectTransport:
         until = now + left
         connection = self._at_hand()
         if connection is None:
-            found = await self._connect(min(timeouts.connect, left))
-            if isinstance(found, Failure):
-                return found
-            connection = found
-            may_send = MAY_SEND.get()
-            if may_send is not None and not may_send():
-                self._connections.rest(connection)
-                return not_sent(
-                    TransportError("its run was taken over, or may have been"), "Fenced"
-                )
+            opened = await self._open(min(timeouts.connect, left))
+            if isinstance(opened, Failure):
+                return opened
+            connection = opened
             now = self._loop.time()
         connections = self._connections
         connections.work(connection, min(until, now + timeouts.read))
@@ -160,9 +155,17 @@ class DirectTransport:
             answer = await connection.send(self._serialize(message))
             if answer is None:
                 kind = type(connection.fault).__name__
+            elif LAX_PARSER and torn(answer[0].headers):
+                kind = "TwoLengths"
             else:
                 head, body = answer
-                reply = _at_once(head, body, max_bytes) or await _receive(head, body, max_bytes)
+                # Almost always, the body has arrived with the head.
+                found = read_at_once(body, head.code, max_bytes) or await read_body(
+                    body, head.code, max_bytes
+                )
+                framed = head.chunked or _CONTENT_LENGTH in head.headers
+                # A quarter of the time that the class's own `__new__` takes.
+                reply = tuple.__new__(Reply, (head.code, head.headers, *found, framed))
         except Exception as error:  # noqa: BLE001 - after a write, it may have been sent
             kind = type(error).__name__
         finally:
@@ -203,6 +206,15 @@ class DirectTransport:
                 return connection
             connection.close()
         return None
+
+    async def _open(self, seconds: float) -> Connection | Failure:
+        """Return a connection as `_connect` does, if the caller may still send after that wait."""
+        opened = await self._connect(seconds)
+        may_send = MAY_SEND.get()
+        if isinstance(opened, Failure) or may_send is None or may_send():
+            return opened
+        self._connections.rest(opened)
+        return not_sent(TransportError("its run was taken over, or may have been"), "Fenced")
 
     async def _connect(self, seconds: float) -> Connection | Failure:
         """Return a connection without pending data, from the pool or a new one.
@@ -264,27 +276,6 @@ class DirectTransport:
         return Connection(self._loop, pooled, protocol, transport, pending)
 
 
-def _at_once(head: Any, body: aiohttp.StreamReader, max_bytes: int) -> Reply | None:
-    """Return the reply if its body has arrived, as almost always."""
-    if torn(head.headers):
-        return None
-    found = read_at_once(body, head.code, max_bytes)
-    return None if found is None else _reply(head, found)
-
-
-async def _receive(head: Any, body: aiohttp.StreamReader, max_bytes: int) -> Reply:
-    """Return the reply once its body has arrived."""
-    if torn(head.headers):
-        raise TwoLengths
-    return _reply(head, await read_body(body, head.code, max_bytes))
-
-
-def _reply(head: Any, found: tuple[bytes, str, bool]) -> Reply:
-    framed = head.chunked or _CONTENT_LENGTH in head.headers
-    # A quarter of the time that the class's own `__new__` takes.
-    return tuple.__new__(Reply, (head.code, head.headers, *found, framed))
-
-
 def _in_time(reply: Reply) -> Reply:
     """Return the reply of an aborted connection, marked as late if the abort cut it off.
 
@@ -303,7 +294,3 @@ def _readable(sock: socket.socket) -> Callable[[], object]:
         poll.register(sock.fileno(), select.POLLIN)
         return partial(poll.poll, 0)
     return lambda: select.select([sock], [], [], 0)[0]
-
-
-class TwoLengths(Exception):  # noqa: N818 - it names what is wrong
-    """The answer has two lengths, and aiohttp's parser in Python accepted one of them."""

@@ -11,7 +11,6 @@ not hold a permit that calls for other devices could use.
 import asyncio
 import itertools
 import logging
-from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -19,7 +18,7 @@ import attrs
 from enapter_async._http.call import Call, CallRecord, differing, unsent
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import KeyedLock, within
-from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.message import Failure, Reply
 from enapter_async._http.renewal import Renewing
 from enapter_async._http.retry import (
     RetryPolicy,
@@ -210,7 +209,13 @@ class Pipeline(Renewing):
             self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
         sent_with = self.wire.renewals
         try:
-            ended: Any = await self._sent(call.message, operation, left)
+            wait = operation.answer.wait
+            ended: Any = await self.transport.exchange(
+                call.message,
+                max_bytes=operation.max_bytes(),
+                left=left,
+                timeouts=self.timeouts if wait is None else self.timeouts.longer(wait),
+            )
             reply = ended
             if not isinstance(reply, Failure):
                 ended = self.wire.read(operation, reply, fresh=call.message.fresh)
@@ -259,18 +264,6 @@ class Pipeline(Renewing):
             self._tell_passed(call, reply, self.wire.request_id(reply), began)
         if record.observer is not None:
             record.observer.passed()
-
-    def _sent(
-        self, message: Message, operation: Operation[Any], left: float
-    ) -> Coroutine[Any, Any, Reply | Failure]:
-        """Return the exchange that sends a request, not yet started."""
-        wait = operation.answer.wait
-        return self.transport.exchange(
-            message,
-            max_bytes=operation.max_bytes(),
-            left=left,
-            timeouts=self.timeouts if wait is None else self.timeouts.longer(wait),
-        )
 
     def _time_left(self, call: Call) -> float:
         left = call.end - self.clock.monotonic()
@@ -358,7 +351,12 @@ class Pipeline(Renewing):
                 break
             sent_with = self.wire.renewals
             try:
-                reply = state = await self._sent(message, reading, left)
+                reply = state = await self.transport.exchange(
+                    message,
+                    max_bytes=reading.max_bytes(),
+                    left=left,
+                    timeouts=self.timeouts.longer(reading.answer.wait or 0.0),
+                )
                 if not isinstance(reply, Failure):
                     state = self.wire.read(reading, reply, fresh=message.fresh)
             except BaseException:

@@ -92,7 +92,7 @@ def read_at_once(
     """Return the result of `read_body` if the whole body has arrived and fits, else None."""
     if not payload.is_eof() or payload.exception() is not None:
         return None
-    if payload.total_bytes > _cap(status, max_bytes):
+    if payload.total_bytes > (max_bytes if 200 <= status < 300 else ERROR_BODY_BYTES):
         return None
     return payload.read_nowait(), "", False
 
@@ -104,7 +104,7 @@ async def read_body(
 
     Return the body, the reason why it is incomplete (if it is), and whether time ran out.
     """
-    cap = _cap(status, max_bytes)
+    cap = max_bytes if 200 <= status < 300 else ERROR_BODY_BYTES
     chunks: list[bytes] = []
     size = 0
     try:
@@ -130,10 +130,6 @@ def _beginning(chunks: list[bytes], size: int) -> bytes:
         if len(begun) >= size:
             break
     return bytes(begun[:size])
-
-
-def _cap(status: int, max_bytes: int) -> int:
-    return max_bytes if 200 <= status < 300 else ERROR_BODY_BYTES
 
 
 def client_timeout(connect: float, total: float | None = None) -> aiohttp.ClientTimeout:
