@@ -77,7 +77,7 @@ location / {{ proxy_pass http://UPSTREAM; }}
 {more}
 """
 LATER = "error_page 429 @later; location @later { add_header Retry-After 1 always; return 429; }"
-ZONE = "limit_req_zone $http_x_enapter_auth_token zone=all:1m rate=300r/s;"
+ZONE = "limit_req_zone $http_x_enapter_auth_token zone=all:1m rate=50r/s;"
 LIMITS = {
     "429": Row(http=ZONE, server=LIMIT.format(status=429, more="")),
     "429-with-retry-after": Row(http=ZONE, server=LIMIT.format(status=429, more=LATER)),
