@@ -30,12 +30,14 @@ async def rig(server: FaultServer, clock: FakeClock) -> AsyncIterator[Rig]:
 
 
 def changed(clock: FakeClock, age: float) -> Reply:
-    """Answer with a device that was changed that many seconds ago."""
+    """Answer with a device that was changed once, that many seconds ago."""
+    then = int(clock.wall() - age)
 
     async def reply(exchange: Exchange) -> bool:
-        told, now = exchange.good.json(), clock.wall()
-        told["device"]["updated_at"] = int(now - age)
-        return await answer(200, told, ("Date", formatdate(now, usegmt=True)))(exchange)
+        told = exchange.good.json()
+        told["device"]["updated_at"] = then
+        date = formatdate(clock.wall(), usegmt=True)
+        return await answer(200, told, ("Date", date))(exchange)
 
     return reply
 
