@@ -223,7 +223,7 @@ async def test_row46_a_cut_reports_operations_in_flight_as_unknown(
                 rig.client, operations, journal=journal, credentials=kept, abort=None
             )
         assert again.counts[State.UNKNOWN] == 4, "an uncertain mint is not sent again"
-        assert again.counts[State.APPLIED] == 96
+        assert again.counts[State.APPLIED] == 96, again.stopped
         assert server.world.done("generate_config") == 100
 
 
