@@ -136,7 +136,8 @@ class CredentialsFile:
             raise FileGoneError(str(self._gone))
         if self._named is not None:
             self._named.check()
-        if os.fstat(self._descriptor).st_size < self._size:
+        written = self._size  # read first: a write in the other thread may end meanwhile
+        if os.fstat(self._descriptor).st_size < written:
             raise FileGoneError(f"{self.path} was truncated while it was in use")
 
     async def make_room(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from enapter_async.clock import Clock
+from enapter_async.concealment import RawAnswer
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import CredentialsFile
 from enapter_async.fleet.credentials import ROOM_BYTES
@@ -192,3 +194,28 @@ async def test_space_that_cannot_be_reserved_leaves_no_unseen_exception(
     del file, making
     gc.collect()
     assert unseen == []
+
+
+async def test_a_write_during_a_check_is_no_truncation() -> None:
+    """On one core and without a disk, writes end while the check asks for the file's size."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        try:
+            async with CredentialsFile(Path(folder) / "kept.jsonl") as file:
+                await file.make_room()
+
+                async def store() -> None:
+                    for _ in range(3000):
+                        await file.store(OPERATION, RawAnswer(b"x"))
+
+                writers = [asyncio.create_task(store()) for _ in range(4)]
+                checks = 0
+                while not all(each.done() for each in writers):
+                    await file.make_room()
+                    checks += 1
+                    if checks % 5 == 0:
+                        await asyncio.sleep(0)
+                await asyncio.gather(*writers)
+        finally:
+            os.sched_setaffinity(0, cores)
