@@ -115,6 +115,7 @@ location @read { proxy_pass http://UPSTREAM; }
 """
 """Only writes have the short limit: on a busy machine, a read could exceed it as well."""
 
+ENDING = Row(server="keepalive_requests 3; keepalive_timeout 4ms;" + PASS)
 ROWS = {
     "503-by-limit_req": Row(http=ZONE, server=LIMIT.format(status=503, more="")),
     "502-of-an-upstream-that-dies-first": Row(fault=Drop()),
@@ -126,7 +127,7 @@ ROWS = {
     "504-after-the-upstream-took-it": Row(server=IMPATIENT, fault=Hang(after_effect=True)),
     "504-before-the-upstream-does-it": Row(server=IMPATIENT, fault=Latency(seconds=0.15)),
     "bodies-cut-short": Row(fault=Truncate()),
-    "connections-that-end": Row(server="keepalive_requests 3; keepalive_timeout 4ms;" + PASS),
+    "connections-that-end": ENDING,
 }
 
 
@@ -149,9 +150,10 @@ async def test_a_job_reports_the_truth_about_every_operation(
             sent = [line for line in await front.seen() if line.method == "POST"]
             most = Counter(line.path for line in sent).most_common(1)
             assert most[0][1] == 1, "a once-only operation was sent twice"
-        elif row is ROWS["503-by-limit_req"]:
+        elif row is ROWS["503-by-limit_req"] or (row is ENDING and transport == "session"):
             # If the settling read is refused as well, the outcome stays open; resuming the job
-            # settles it.
+            # settles it. On a busy machine, all attempts through a session, which cannot inspect a
+            # connection before its use, may meet connections that nginx is just closing.
             assert {each.state for each in unfinished} <= {State.UNKNOWN}
         else:
             assert unfinished == []
