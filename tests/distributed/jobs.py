@@ -82,7 +82,7 @@ class Arrivals:
         return self._count >= self._number
 
 
-def at_arrival(emulator: Emulator, number: int, act: Callable[[], None]) -> None:
+def at_arrival(emulator: Emulator, number: int, act: Callable[[], object]) -> None:
     """Do something when the `number`-th request that changes something arrives."""
     arrived = Arrivals(number)
     done = False
