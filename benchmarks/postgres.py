@@ -33,7 +33,7 @@ from enapter_async import Client, fleet
 from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
-from enapter_async.fleet.journal.postgres.submission import write_run
+from enapter_async.fleet.journal.postgres.rows import write_run
 from enapter_async.fleet.journal.records import item_row
 from tests.support.postgres import PostgresServer, is_installed
 

@@ -10,7 +10,7 @@ from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import bounded, connect, driver, told
-from enapter_async.fleet.journal.postgres.schema import RIGHTS, SCHEMA, check_version
+from enapter_async.fleet.journal.postgres.schema import RIGHTS, SCHEMA, refuse_version, version_in
 
 OLDEST: Final = 130_000
 """The oldest supported version of PostgreSQL, in its own numbering."""
@@ -84,7 +84,7 @@ def _pooling(connection: Any) -> Finding:
 
 def _tables(connection: Any) -> Finding:
     try:
-        check_version(connection, "the database")
+        refuse_version(version_in(connection), "the database")
     except RunRefusedError as error:  # it says what to run, which depends on the version
         return failed("tables", str(error), "")
     except ConfigurationError as error:

@@ -18,7 +18,7 @@ from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.fleet.journal.postgres.reading import in_order
-from enapter_async.fleet.journal.postgres.submission import write_run
+from enapter_async.fleet.journal.postgres.rows import write_run
 from enapter_async.fleet.journal.records import event_row, item_row
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.fleet.reporting.status import StatusReader

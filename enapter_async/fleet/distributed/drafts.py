@@ -22,14 +22,9 @@ from enapter_async.fleet.journal.job_database import (
 )
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import driver
-from enapter_async.fleet.journal.postgres.jobs import (
-    partition_run,
-    rows_of,
-    statement,
-    with_connection,
-)
-from enapter_async.fleet.journal.postgres.schema import SCHEMA
-from enapter_async.fleet.journal.postgres.submission import write_run
+from enapter_async.fleet.journal.postgres.jobs import bound, partition_run, rows_of
+from enapter_async.fleet.journal.postgres.rows import write_run
+from enapter_async.fleet.journal.postgres.schema import SCHEMA, opened
 from enapter_async.fleet.journal.records import ItemRow, item_row
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.fleet.journal.sqlite.lock import RunLock
@@ -227,7 +222,8 @@ def write_to_database(draft: Draft, address: Address) -> None:
         JournalError: the database cannot be reached.
     """
     where = attrs.evolve(address, run=draft.name).name
-    with_connection(address, lambda connection: _write_or_join(draft, connection, where))
+    with opened(address) as connection:
+        _write_or_join(draft, connection, where)
 
 
 def _write_or_join(draft: Draft, connection: Any, where: str) -> None:
@@ -240,7 +236,7 @@ def _write_or_join(draft: Draft, connection: Any, where: str) -> None:
             with connection.transaction(), connection.cursor() as cursor:
                 _write_subjects(draft, cursor)
                 for sql, values in draft.statements():
-                    cursor.execute(statement(sql), values)
+                    cursor.execute(*bound(sql, values))
                 for partition in draft.partitions:
                     run = partition_run(draft.name, partition.no)
                     write_run(cursor, run, draft.facts(partition), draft.rows(partition))

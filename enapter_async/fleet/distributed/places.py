@@ -14,11 +14,8 @@ from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, parti
 from enapter_async.fleet.journal.merged import FolderStore, ReadPartition
 from enapter_async.fleet.journal.postgres.address import Address as PostgresAddress
 from enapter_async.fleet.journal.postgres.address import is_address
-from enapter_async.fleet.journal.postgres.jobs import (
-    JobOrRunStore,
-    PostgresJobs,
-    partition_run,
-)
+from enapter_async.fleet.journal.postgres.jobs import PostgresJobs, partition_run
+from enapter_async.fleet.journal.postgres.store import PostgresStore
 from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.limits.postgres import PostgresSlots
 from enapter_async.limits.shared import SharedLimiter
@@ -126,7 +123,7 @@ class Database:
     def partitions(self, job: str) -> AbstractContextManager[ReadPartition]:
         """Let the journals of a job's partitions be read; blocking."""
         address = PostgresAddress.parse(self.job_address(job))
-        return JobOrRunStore(address).partitions()
+        return PostgresStore(address).partitions()
 
     def job_address(self, job: str) -> str:
         """Return the name by which the whole job is read as one journal."""

@@ -213,11 +213,6 @@ def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
-def named_values(sql: str) -> str:
-    """Return a statement with its values in psycopg's form."""
-    return VALUE.sub(r"%(\1)s", sql)
-
-
 def partition_file(folder: Path, no: int) -> Path:
     """Return the path of a partition's journal, for a job in a folder."""
     return folder / f"part-{no:04d}.db"

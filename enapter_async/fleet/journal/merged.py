@@ -26,9 +26,13 @@ from enapter_async.fleet.journal.job_database import (
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import WAVE_BEGUN, WAVE_PASSED
 from enapter_async.fleet.journal.sqlite.journal import DIALECT, SQLiteJournal
-from enapter_async.fleet.journal.sqlite.schema import create_tables
+from enapter_async.fleet.journal.sqlite.schema import (
+    ADD_EVENT,
+    ADD_FACT,
+    ADD_ITEM,
+    scratch_journal,
+)
 from enapter_async.fleet.journal.store import Hold, HoldTerms
-from enapter_async.fleet.scratch import open_scratch
 
 NOTE: Final = "note"
 """The kind of an event that is a note about the whole job."""
@@ -37,8 +41,6 @@ _SAME_MS: Final = 20
 """How many bits of an event's id distinguish events of the same millisecond."""
 _OF_PARTITIONS: Final = frozenset({"begin", "end", "pace", WAVE_BEGUN, WAVE_PASSED})
 """Notes of a partition's sessions that do not concern the job."""
-_ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_EVENT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 ReadPartition = Callable[[int], AbstractContextManager[Journal]]
@@ -53,23 +55,16 @@ def merged(
     read: ReadPartition,
 ) -> Journal:
     """Return a journal of the whole job; `read` opens the journal of a partition."""
-    scratch = open_scratch()
-    try:
-        create_tables(scratch)
-        scratch.execute("BEGIN")
-        scratch.executemany("INSERT INTO run VALUES (?, ?)", _facts(job, parts).items())
+    with scratch_journal() as scratch:
+        scratch.executemany(ADD_FACT, _facts(job, parts).items())
         counter = 0
         for part in parts:
             with read(part["no"]) as journal:
-                scratch.executemany(_ADD_ITEM, _items(journal, part["first"]))
+                scratch.executemany(ADD_ITEM, _items(journal, part["first"]))
                 events = list(_events(journal, part["first"], counter))
             counter += len(events)
-            scratch.executemany(_ADD_EVENT, events)
-        scratch.executemany(_ADD_EVENT, _notes(notes, counter))
-        scratch.execute("COMMIT")
-    except BaseException:
-        scratch.close()
-        raise
+            scratch.executemany(ADD_EVENT, events)
+        scratch.executemany(ADD_EVENT, _notes(notes, counter))
     return Journal(name, scratch, DIALECT)
 
 

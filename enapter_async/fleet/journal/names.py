@@ -9,8 +9,8 @@ from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.merged import FolderStore, is_job_folder
 from enapter_async.fleet.journal.postgres.address import Address, is_address
 from enapter_async.fleet.journal.postgres.connections import connect, driver, told
-from enapter_async.fleet.journal.postgres.jobs import JobOrRunStore
 from enapter_async.fleet.journal.postgres.schema import prepare
+from enapter_async.fleet.journal.postgres.store import PostgresStore
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.sqlite.store import SQLiteStore
 from enapter_async.fleet.journal.store import Store
@@ -27,7 +27,7 @@ def store_of(name: JournalName) -> Store:
     """
     text = os.fspath(name)
     if is_address(text):
-        return JobOrRunStore(Address.parse(text))
+        return PostgresStore(Address.parse(text))
     if text.startswith(("postgresql:/", "postgres:/")):
         raise ConfigurationError(
             "an address of PostgreSQL begins with postgresql://; pass it as text, since a `Path` "

@@ -123,6 +123,15 @@ def cut(connection: Any) -> None:
 
 
 @contextlib.contextmanager
+def reporting(what: str) -> Iterator[None]:
+    """Raise an error of psycopg as a `JournalError`, which says `what` failed because of it."""
+    try:
+        yield
+    except driver().Error as error:
+        raise JournalError(f"{what}: {told(error)}") from None
+
+
+@contextlib.contextmanager
 def bounded(connection: Any, seconds: float = READ_SECONDS) -> Iterator[None]:
     """Cut a blocking connection if a step takes too long."""
     timer = threading.Timer(seconds, cut, (connection,))

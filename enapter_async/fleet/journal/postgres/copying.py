@@ -8,22 +8,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from enapter_async.fleet.journal.postgres.connections import driver
-from enapter_async.fleet.journal.postgres.reading import in_order
+from enapter_async.fleet.journal.postgres.reading import dialect_of, in_order
 from enapter_async.fleet.journal.postgres.schema import SCHEMA
-from enapter_async.fleet.journal.reading import EVENT_COLUMNS, Journal
+from enapter_async.fleet.journal.reading import EVENT_COLUMNS, WHOLE_ITEM_COLUMNS, Journal
 from enapter_async.fleet.journal.sqlite.journal import DIALECT
-from enapter_async.fleet.journal.sqlite.schema import create_tables
-from enapter_async.fleet.scratch import open_scratch
+from enapter_async.fleet.journal.sqlite.schema import (
+    ADD_EVENT,
+    ADD_FACT,
+    ADD_ITEM,
+    scratch_journal,
+)
 
 _PAGE_ROWS: Final = 2000
-_ITEMS: Final = (
-    "SELECT seq, digest, operation, before, grp, unit, wave, follows, unchanged "
-    f"FROM {SCHEMA}.item WHERE run = %s AND seq > %s ORDER BY seq LIMIT {_PAGE_ROWS}"
-)
-_EVENTS: Final = (
-    f"SELECT {EVENT_COLUMNS} FROM {SCHEMA}.event "
-    f"WHERE run = %s AND id > %s ORDER BY id LIMIT {_PAGE_ROWS}"
-)
 
 
 async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], None]) -> Journal:
@@ -31,32 +27,26 @@ async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], 
 
     `connection` is psycopg's for an event loop; `on_page` is called after each page.
     """
-    scratch = open_scratch()
-    try:
-        create_tables(scratch)
-        scratch.execute("BEGIN")
-        cursor = await connection.execute(
-            f"SELECT key, value FROM {SCHEMA}.fact WHERE run = %s",
-            (run,),
-        )
-        scratch.executemany("INSERT INTO run VALUES (?, ?)", await cursor.fetchall())
-        for query, table, columns in ((_ITEMS, "item", 9), (_EVENTS, "event", 11)):
-            insert = f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
+    dialect = dialect_of(run)
+    with scratch_journal() as scratch:
+        facts = f"SELECT key, value FROM {SCHEMA}.fact WHERE run = %s"
+        cursor = await connection.execute(facts, (run,))
+        scratch.executemany(ADD_FACT, await cursor.fetchall())
+        for query, insert in (
+            (dialect.items(WHOLE_ITEM_COLUMNS), ADD_ITEM),
+            (dialect.events(EVENT_COLUMNS), ADD_EVENT),
+        ):
             last = -1
-            while page := await _page(connection, query, run, last):
+            while page := await _page(connection, query, last):
                 scratch.executemany(insert, page)
                 last = page[-1][0]
                 on_page()
-        scratch.execute("COMMIT")
-    except BaseException:
-        scratch.close()
-        raise
     return Journal(name, scratch, DIALECT)
 
 
-async def _page(connection: Any, query: str, *values: int) -> list[Any]:
+async def _page(connection: Any, query: str, last: int) -> list[Any]:
     cursor = driver().AsyncClientCursor(connection)
-    await cursor.execute(in_order(query), values)
+    await cursor.execute(in_order(query), (last, _PAGE_ROWS))
     while cursor.nextset():
         pass
     found: list[Any] = await cursor.fetchall()

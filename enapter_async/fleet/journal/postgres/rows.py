@@ -56,6 +56,24 @@ def fact_lines(run: int, facts: Mapping[str, str]) -> str:
     return "".join(f"{run}\t{_cell(key)}\t{_cell(value)}\n" for key, value in facts.items())
 
 
+def write_run(cursor: Any, name: str, facts: Mapping[str, str], items: Iterable[ItemRow]) -> int:
+    """Write a new run by COPY, and return its number. Blocking; the caller commits.
+
+    `cursor` is psycopg's, in a transaction, which may write several runs: all of them or none.
+
+    Raises:
+        psycopg.errors.UniqueViolation: there is a run of this name.
+    """
+    cursor.execute(f"INSERT INTO {SCHEMA}.run (name) VALUES (%s) RETURNING id", (name,))
+    run = int(cursor.fetchone()[0])
+    with cursor.copy(COPY_ITEMS) as copy:
+        for block in item_blocks(run, items):
+            copy.write(block)
+    with cursor.copy(COPY_FACTS) as copy:
+        copy.write(fact_lines(run, facts))
+    return run
+
+
 def _numbers(column: Iterable[int | None]) -> str:
     return "{" + ",".join(map(str, column)).replace("None", "NULL") + "}"
 

@@ -1,11 +1,14 @@
 """The tables of journals in PostgreSQL, with their version, all in one schema."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.journal.job_database import TABLES as JOB_TABLES
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import bounded, connect, reporting
 from enapter_async.limits.postgres import CREATE_TABLE as SLOT_TABLE
 
 SCHEMA: Final = "enapter_fleet"
@@ -126,14 +129,34 @@ def version_in(connection: Any) -> int | None:
     return None if row is None else int(row[0])
 
 
-def check_version(connection: Any, name: str) -> None:
-    """Refuse a database without the tables, or with those of a different version.
+def connected(address: Address) -> Any:
+    """Open a blocking connection to a database with the tables of this version.
 
     Raises:
-        ConfigurationError: there are none.
-        RunRefusedError: their version differs.
+        ConfigurationError: the tables are missing, or the address cannot be used.
+        RunRefusedError: the tables have another version.
+        JournalError: the database cannot be reached.
     """
-    refuse_version(version_in(connection), name)
+    connection = connect(address)
+    try:
+        with reporting(f"{address.name} cannot be read"), bounded(connection):
+            refuse_version(version_in(connection), address.server)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def opened(address: Address) -> Iterator[Any]:
+    """Open a connection as `connected` does, and close it at the end.
+
+    Raises:
+        JournalError: a statement within failed, or as `connected` raises it.
+    """
+    connection = connected(address)
+    with contextlib.closing(connection), reporting(f"{address.name} cannot be used"):
+        yield connection
 
 
 def refuse_version(version: int | None, name: str) -> None:

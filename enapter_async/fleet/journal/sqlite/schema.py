@@ -1,12 +1,15 @@
 """The SQLite schema of a journal, its version, and how the file is opened."""
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
+from enapter_async.fleet.scratch import open_scratch
 
 APPLICATION_ID: Final = 0x454E4A4C
 """Marks an SQLite file as a journal: "ENJL"."""
@@ -27,6 +30,10 @@ CREATE TABLE event (
     request_id TEXT, detail TEXT
 );
 """
+ADD_FACT: Final = "INSERT INTO run VALUES (?, ?)"
+ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_EVENT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""The statements that add a whole row of each table."""
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -62,6 +69,20 @@ def create_tables(connection: sqlite3.Connection) -> None:
     """Create the tables of a journal in an empty database."""
     for statement in TABLES.split(";\n"):
         connection.execute(statement)
+
+
+@contextlib.contextmanager
+def scratch_journal() -> Iterator[sqlite3.Connection]:
+    """Create a journal in a scratch database, and write what is added within; all or nothing."""
+    scratch = open_scratch()
+    try:
+        create_tables(scratch)
+        scratch.execute("BEGIN")
+        yield scratch
+        scratch.execute("COMMIT")
+    except BaseException:
+        scratch.close()
+        raise
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
