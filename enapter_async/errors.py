@@ -93,8 +93,12 @@ class EnapterError(Exception):
     """The base class of all errors raised by this package.
 
     `attempts` lists the failed attempts of the call, oldest first; it is empty if nothing was
-    attempted.
+    attempted. If the error ended a call, `operation` names the operation and its target, and `host`
+    the server; a traceback shows both.
     """
+
+    operation: str = ""
+    host: str = ""
 
     def __init__(self, message: str, *, attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message)
@@ -144,12 +148,9 @@ class APIError(EnapterError):
     envelope, `errors` is empty and `excerpt` holds the first 4 KiB of the body as text, unless the
     operation's answer is secret. `request_id` is the server's identifier of the request, and
     `retry_after` the requested wait in seconds, if the server sent them. `from_api` is True if the
-    answer has the API's own form and is not, for example, a proxy's page. `operation` names the
-    operation and its target, `host` the server; a traceback shows both. Source: API page, "Errors".
+    answer has the API's own form and is not, for example, a proxy's page. Source: API page,
+    "Errors".
     """
-
-    operation: str = ""
-    host: str = ""
 
     def __init__(
         self,

@@ -2,23 +2,28 @@
 
 import pickle
 import traceback
+from functools import partial
+from typing import Any
 
 import pytest
 
-from enapter_async import Client
-from enapter_async.emulator import Emulator, Reply
+from enapter_async import Client, GetDevice, RetryPolicy, UpdateDevice
+from enapter_async.emulator import Drop, Emulator, Fault, Hang, Reply, Truncate
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     APIError,
     Attempt,
     Certainty,
     ConflictError,
+    DeadlineExceededError,
     EnapterError,
     ErrorDetail,
     ResultDiffersError,
+    ResultLostError,
     TransportError,
 )
 
+CONFLICT = b'{"errors": [{"code": "conflict"}]}'
 ATTEMPT = Attempt(number=1, certainty=Certainty.MAYBE, error_type="Lost", elapsed=0.1)
 
 
@@ -57,16 +62,30 @@ def test_the_servers_version_of_a_value_is_not_pickled_because_it_may_be_a_secre
     assert error.result == value
 
 
-async def test_a_refusal_names_operation_host_and_request_also_in_a_traceback() -> None:
-    body = b'{"errors": [{"code": "conflict"}]}'
-    refusing = Reply(status=409, content_type="application/json", body=body)
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Reply(status=409, content_type="application/json", body=CONFLICT), ConflictError),
+        (Drop(), AmbiguousOutcomeError),
+        (Truncate(), ResultLostError),
+        (Hang(), DeadlineExceededError),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+async def test_an_error_of_a_call_names_operation_and_host_also_in_a_traceback(
+    fault: Fault, kind: type[EnapterError]
+) -> None:
+    policy = RetryPolicy(attempts=1, deadline=0.2)
+    reading = kind is DeadlineExceededError
     async with Emulator(devices=1) as emulator:
         host = emulator.base_url.removeprefix("http://")
-        emulator.faults.add(refusing)
-        async with Client(emulator.token, base_url=emulator.base_url) as client:
-            with pytest.raises(ConflictError) as refused:
-                await client.devices.update("dev-1", name="New")
-    again = sent_on(refused.value)
-    assert isinstance(again, APIError)
-    assert (again.operation, again.host) == ("UpdateDevice of dev-1", host)
-    assert f"UpdateDevice of dev-1, at {host}" in "".join(traceback.format_exception(again))
+        device = next(each.id for each in emulator.world if each.permits("OWNER"))
+        emulator.faults.add(fault, times=None)
+        async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as client:
+            operation: Any = GetDevice if reading else partial(UpdateDevice, name="New")
+            with pytest.raises(kind) as ended:
+                await client.execute(operation(device_id=device))
+    again = sent_on(ended.value)
+    named = f"{'GetDevice' if reading else 'UpdateDevice'} of {device}"
+    assert (again.operation, again.host) == (named, host)
+    assert f"\n{named}, at {host}" in "".join(traceback.format_exception(again))

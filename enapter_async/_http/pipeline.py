@@ -105,9 +105,9 @@ class Pipeline(Renewing):
         try:
             ended: T | Failure = await self._take_turn(call)
             if isinstance(ended, Failure):
-                error = ended.error
+                error = self.wire.named(ended.error, operation)
             elif why := operation.fault(ended) or operation.differs(ended):
-                error = differing(operation, why, ended)
+                error = self.wire.named(differing(operation, why, ended), operation)
         except BaseException as raised:
             # Usually a cancellation; or an exception from `before_again` or an operation.
             clear_frames(raised)

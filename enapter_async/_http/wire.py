@@ -34,6 +34,7 @@ from enapter_async.errors import (
     CachedAnswerError,
     Certainty,
     ConfigurationError,
+    EnapterError,
     ErrorDetail,
     NotFoundError,
     ResponseError,
@@ -46,6 +47,7 @@ from enapter_async.payload import Payload
 from enapter_async.text import UNSAFE, plain
 
 T = TypeVar("T")
+E = TypeVar("E", bound=EnapterError)
 
 ERROR_BODY_BYTES: Final = 64 * 1024
 """The maximum size of an error's body that is read; if it is larger, the connection is closed."""
@@ -234,9 +236,7 @@ class Wire:
             excerpt=excerpt,
             from_api=bool(errors),
         )
-        error.operation, error.host = described(operation), self.host
-        request = "" if error.request_id is None else f", request {error.request_id}"
-        error.add_note(plain(f"{error.operation}, at {error.host}{request}"))
+        self.named(error, operation)
         if isinstance(error, NotFoundError):
             error.noun = operation.target().noun
         return Failure(
@@ -249,6 +249,15 @@ class Wire:
             from_api=bool(errors),
             cut=cut,
         )
+
+    def named(self, error: E, operation: Operation[Any]) -> E:
+        """Return an error that names the operation and the server, also in its traceback."""
+        if not error.operation:
+            error.operation, error.host = described(operation), self.host
+            request_id = getattr(error, "request_id", None)
+            request = "" if request_id is None else f", request {request_id}"
+            error.add_note(plain(f"{error.operation}, at {error.host}{request}"))
+        return error
 
     def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:
         """Return the entries of the error envelope, or () if the body is not one."""
