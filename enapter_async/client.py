@@ -3,9 +3,9 @@
 import hmac
 import os
 import ssl
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 import aiohttp
 import attrs
@@ -120,15 +120,19 @@ class Client(Nouns):
             ("clock", clock, Clock),
             ("ssl_context", ssl_context, ssl.SSLContext | None),
             ("session", session, aiohttp.ClientSession | None),
+            ("hooks", hooks, Iterable),
         ):
             if not isinstance(setting, kind):
-                wanted = getattr(kind, "__name__", kind)
+                wanted = " or ".join(each.__name__ for each in get_args(kind) or (kind,))
+                wanted = wanted.replace("NoneType", "None")
                 got = type(setting).__name__
-                raise ConfigurationError(f"{name} must be a {wanted}, not a {got}")
+                raise ConfigurationError(f"{name} must be of type {wanted}, not {got}")
         if limiter is not None and pacing is not None:
             raise ConfigurationError("pacing belongs to the limiter; pass either limiter or pacing")
         if extra_headers is not None and not callable(extra_headers):
             raise ConfigurationError("extra_headers must be a function that returns a mapping")
+        if not all(map(callable, hooks)):
+            raise ConfigurationError("hooks must be a list of functions, such as [CallLog()]")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
         if proxy is not None and session is not None:

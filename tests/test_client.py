@@ -351,12 +351,14 @@ async def test_the_methods_execute_operations(
         {"pacing": 100},
         {"ssl_context": True},
         {"session": "a session"},
+        {"hooks": print},
+        {"hooks": ["a hook"]},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_setting_of_the_wrong_type_is_refused_and_named(wrong: dict[str, Any]) -> None:
     (name,) = wrong
-    with pytest.raises(ConfigurationError, match=f"^{name} must be a "):
+    with pytest.raises(ConfigurationError, match=f"^{name} must be (of type|a list)"):
         Client(token=TOKEN, **wrong)
 
 

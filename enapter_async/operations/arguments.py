@@ -5,6 +5,7 @@ must never break out of its path segment. Each raises `ArgumentError`, whose mes
 only as `shown` returns it.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -90,6 +91,14 @@ def integer(field: str, value: object, *, least: int, most: int) -> int:
         got = value if abs(value) <= most * 10 else "a number far out of range"
         raise ArgumentError(f"{field} must be {least} to {most}; got {got}")
     return value
+
+
+def json_value(field: str, value: object) -> None:
+    """Refuse a value that JSON cannot represent, such as a date or NaN; the value is not shown."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ArgumentError(f"{field} is not a value that JSON can represent") from None
 
 
 def listed(field: str, values: object, what: str, read: Callable[[Any], T]) -> tuple[T, ...]:

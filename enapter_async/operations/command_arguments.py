@@ -42,6 +42,9 @@ def values(value: Mapping[str, Any] | str | None) -> dict[str, Any]:
         found = None
     if isinstance(found, dict):
         return found
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            arguments.json_value(f"arguments[{arguments.shown(name)}]", each)
     raise ArgumentError(
         "arguments must be a JSON object of the command's arguments, such as"
         f' {{"delay": 5}}; got {arguments.shown(value)}'

@@ -54,10 +54,7 @@ def _values(field: str, values: Mapping[str, Any]) -> dict[str, Any]:
         raise ArgumentError(f"{field} must be an object; got {arguments.shown(values)}")
     checked = {_named(f"each name in {field}", name): value for name, value in values.items()}
     for name, value in checked.items():
-        try:
-            json.dumps(value, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError):
-            raise ArgumentError(f"{field}.{name} is not a value that JSON can represent") from None
+        arguments.json_value(f"{field}.{name}", value)
     return checked
 
 

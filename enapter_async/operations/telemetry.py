@@ -66,7 +66,10 @@ def _attribute(value: object) -> str:
 
 def _by_device(values: object) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(values, Mapping) or not values:
-        raise ArgumentError("attributes_by_device must map ids of devices to names of attributes")
+        raise ArgumentError(
+            "attributes_by_device must map ids of devices to lists of attributes, such as"
+            f' {{"dev-1": ["power"]}}; got {arguments.shown(values)}'
+        )
     asked = {
         arguments.identifier("device", device): attribute_names(names)
         for device, names in values.items()
