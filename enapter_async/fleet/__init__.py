@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from enapter_async.fleet.errors import (
         AlreadyResumedError,
         CredentialsNotKeptError,
+        EarlierError,
         ForeignCancellationError,
         InputConflictError,
         InputError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Problem,
         RunAbortedError,
         RunBusyError,
+        RunNotFoundError,
         RunRefusedError,
         StaleError,
         TakenOverError,
@@ -79,6 +81,7 @@ __all__ = [
     "Change",
     "CredentialsFile",
     "CredentialsNotKeptError",
+    "EarlierError",
     "Estimate",
     "Export",
     "ForeignCancellationError",
@@ -113,6 +116,7 @@ __all__ = [
     "RunBusyError",
     "RunEvent",
     "RunGoesOn",
+    "RunNotFoundError",
     "RunOptions",
     "RunPaceChanged",
     "RunRefusedError",
@@ -160,10 +164,10 @@ _HOMES = {
     "fleet.distributed.job_status": "JobStatus",
     "fleet.distributed.worker": "Worker",
     "fleet.errors": (
-        "AlreadyResumedError CredentialsNotKeptError ForeignCancellationError InputConflictError "
-        "InputError JournalError LeftUnknownError NoRoomError NotStartedError "
+        "AlreadyResumedError CredentialsNotKeptError EarlierError ForeignCancellationError "
+        "InputConflictError InputError JournalError LeftUnknownError NoRoomError NotStartedError "
         "PausedTooLongError PlanCarriedOutError PlanFileError Problem "
-        "RunAbortedError RunBusyError RunRefusedError StaleError TakenOverError "
+        "RunAbortedError RunBusyError RunNotFoundError RunRefusedError StaleError TakenOverError "
         "UnsteadyFleetError WaveNotPassedError"
     ),
     "fleet.inputs": "Work WorkItem",

@@ -40,6 +40,7 @@ from enapter_async.integrations.job_session import STOPPED_BY_REQUEST
 from enapter_async.integrations.job_watch import alike_at
 from enapter_async.integrations.progress import Job
 from enapter_async.logs import BACKEND
+from enapter_async.text import quoted, shortened
 
 LOOK_SECONDS: Final = 0.5
 """How long one reading of a job is shared, and the minimum interval between a watcher's events."""
@@ -233,10 +234,10 @@ class DatabaseJobs:
         try:
             Address.parse(self.journal(job))
         except ConfigurationError:
-            raise RunNotFoundError("there is no such job") from None
+            raise RunNotFoundError(f"there is no job {quoted(shortened(job, 60))}") from None
         record = await control.job(job)
         if record is None:
-            raise RunNotFoundError("there is no such job")
+            raise RunNotFoundError(f"there is no job {quoted(shortened(job, 60))}")
         return Rows(
             record=record,
             waves=await control.waves(job),

@@ -18,6 +18,7 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
 from enapter_async.integrations.progress import Unknown, Wave
+from enapter_async.text import quoted, shortened
 
 Wanted = Literal["running", "stopped", "ended"]
 
@@ -129,5 +130,5 @@ def find(folder: Path, job: str) -> RunFolder:
     """
     run = RunFolder(folder / job) if _ID.fullmatch(job) else None
     if run is None or not run.journal.is_file():
-        raise RunNotFoundError("there is no such job")
+        raise RunNotFoundError(f"there is no job {quoted(shortened(job, 60))}")
     return run
