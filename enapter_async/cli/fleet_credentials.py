@@ -20,7 +20,7 @@ from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
 from enapter_async.fleet.private_files import written_whole
-from enapter_async.operations.arguments import identifier
+from enapter_async.operations.arguments import address, identifier
 from enapter_async.text import counted, plain
 
 
@@ -92,10 +92,10 @@ def _newest(files: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
     """
     found = dict(itertools.chain.from_iterable(map(_configurations, files)))
     times = Counter(device for _, device in found)
-    return {
-        device if times[device] == 1 else f"{site}.{device}": config
-        for (site, device), config in found.items()
-    }
+    names = [device if times[device] == 1 else f"{site}.{device}" for site, device in found]
+    if same := [name for name, number in Counter(names).items() if number > 1]:
+        raise ConfigurationError(f"two devices would have the file {same[0]}; export them apart")
+    return dict(zip(names, found.values(), strict=True))
 
 
 def _configurations(file: Path) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
@@ -108,7 +108,7 @@ def _configurations(file: Path) -> Iterator[tuple[tuple[str, str], Mapping[str, 
         problem = "it is not a line of a credentials file"
         try:
             row = json.loads(line)
-            device = identifier("device_id", row["device_id"])
+            device = address("device_id", row["device_id"])
             site = identifier("site_id", row["site_id"]) if "site_id" in row else ""
             if not isinstance(row.get("config"), dict):
                 problem = "its configuration could not be read when it was generated"

@@ -44,6 +44,30 @@ def identifier(field: str, value: object) -> str:
     )
 
 
+def address(field: str, value: object) -> str:
+    r"""Return an id or a slug for the path of a request; refuse one that could change the path.
+
+    The API page gives no rule for slugs, so a device may have any. A '/', '\' or '%' is refused
+    even though it would be escaped, because a proxy may reverse that and reach another path.
+    """
+    if isinstance(value, str) and (_IDENTIFIER.fullmatch(value) or _is_address(value)):
+        return value
+    raise ArgumentError(
+        f"{field} must be 1 to {LONGEST_TEXT} printable characters that can be part of an address: "
+        "without '/', '\\', '%' and white space at its edges, and neither '.' nor '..'; got "
+        f"{shown(value)}"
+    )
+
+
+def _is_address(slug: str) -> bool:
+    return (
+        0 < len(slug) <= LONGEST_TEXT
+        and slug.isprintable()
+        and slug == slug.strip()
+        and not re.search(r"[/\\%]|^\.\.?$", slug)
+    )
+
+
 def text(field: str, value: object) -> str | Unset | None:
     """Return text that JSON can carry, or None or `UNSET`; refuse anything else."""
     if isinstance(value, str):

@@ -11,7 +11,6 @@ from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest
 from enapter_async.operation import Unset
 from enapter_async.operations import arguments
-from enapter_async.operations.device_arguments import device_id
 from enapter_async.operations.on_device import too_low
 
 _COMMANDS_TOLD: Final = 10
@@ -70,8 +69,12 @@ def is_execution_id(value: object) -> bool:
 
 
 def device_ids(value: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids or slugs of devices, without duplicates."""
-    return arguments.listed("device_ids", value, "ids", device_id)
+    """Return the ids of devices, without duplicates; a request separates them by commas."""
+    return arguments.listed("device_ids", value, "ids", _listed_id)
+
+
+def _listed_id(value: object) -> str:
+    return arguments.identifier("device_ids", value)
 
 
 def flag(value: bool | Unset) -> bool | Unset:

@@ -21,7 +21,7 @@ EXPANDABLE: Final = (
 
 def device_id(value: str) -> str:
     """Return the id or the slug of a device."""
-    return arguments.identifier("device_id", value)
+    return arguments.address("device_id", value)
 
 
 def blueprint_id(value: str) -> str:
@@ -45,8 +45,10 @@ def name(value: str | Unset | None) -> str | Unset | None:
 
 
 def slug(value: str | Unset | None) -> str | Unset | None:
-    """Return a slug, None or `UNSET`."""
-    return value if value is UNSET else arguments.text("slug", value)
+    """Return a slug that can be part of an address, "", None or `UNSET`."""
+    if value is UNSET or value is None or value == "":
+        return value
+    return arguments.address("slug", value)
 
 
 def protocol(value: str) -> MQTTProtocol:

@@ -24,7 +24,7 @@ from enapter_async.operation import (
     Target,
     Unset,
 )
-from enapter_async.operations import arguments, device_arguments
+from enapter_async.operations import device_arguments
 from enapter_async.operations.on_device import IDENTITY, OnDevice, is_uuid, too_low
 from enapter_async.operations.pages import (
     LARGEST_PAGE,
@@ -197,10 +197,11 @@ class UpdateDevice(OnDevice[Device]):
         The API can set neither an empty value nor an invalid argument.
         """
         old: dict[str, str | Unset | None] = {}
+        readers = {"name": device_arguments.name, "slug": device_arguments.slug}
         for field in self.changes():
             value = getattr(before, field)
             with contextlib.suppress(ArgumentError):
-                old |= {field: arguments.text(field, value)} if value else {}
+                old |= {field: readers[field](value)} if value else {}
         return UpdateDevice(device_id=before.id, site_id=self.site_id, **old) if old else None
 
 

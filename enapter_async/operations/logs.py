@@ -46,10 +46,14 @@ def _to(value: datetime | None) -> datetime | None:
 
 
 def _device_ids(values: Iterable[str]) -> tuple[str, ...]:
-    ids = arguments.listed("device_ids", values, "ids", device_arguments.device_id)
+    ids = arguments.listed("device_ids", values, "ids", _listed_id)
     if not 1 <= len(ids) <= MOST_WATCHED:
         raise ArgumentError(f"device_ids must be 1 to {MOST_WATCHED} ids; got {len(ids)}")
     return ids
+
+
+def _listed_id(value: object) -> str:
+    return arguments.identifier("device_ids", value)
 
 
 def _filters(severity: LogSeverity | None, show: LogsShow) -> tuple[tuple[str, str], ...]:

@@ -33,7 +33,7 @@ def _name(value: str) -> str:
 
 
 def _slug(value: str | None) -> str | None:
-    return None if value is None else arguments.identifier("slug", value)
+    return None if value is None else arguments.address("slug", value)
 
 
 def _runtime_id(value: str) -> str:

@@ -20,12 +20,12 @@ _UUID: Final = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 def rule_id(value: str) -> str:
     """Return the id or slug of a rule."""
-    return arguments.identifier("rule_id", value)
+    return arguments.address("rule_id", value)
 
 
 def slug(value: str) -> str:
     """Return a new slug of a rule; it becomes part of an address, so it must be valid as one."""
-    return arguments.identifier("slug", value)
+    return arguments.address("slug", value)
 
 
 def script(value: RuleScript | Mapping[str, Any] | str) -> RuleScript:

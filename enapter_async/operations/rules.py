@@ -3,10 +3,12 @@
 Source: API page, "Rule Engine".
 """
 
+import contextlib
 from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
 
+from enapter_async.errors import ArgumentError
 from enapter_async.models.rules import Rule, RulePage, RuleScript
 from enapter_async.operation import (
     WHOLE,
@@ -194,8 +196,10 @@ class RenameRule(_OnRule[Rule]):
         return None if rule_arguments.is_id(self.rule_id) else moved
 
     def undo(self, before: Rule) -> "RenameRule | None":
-        """Return the operation that restores the old slug."""
-        return attrs.evolve(self, rule_id=before.id, slug=before.slug) if before.slug else None
+        """Return the operation that restores the old slug; None if it cannot be set."""
+        with contextlib.suppress(ArgumentError):
+            return attrs.evolve(self, rule_id=before.id, slug=before.slug or "")
+        return None
 
 
 @attrs.frozen(kw_only=True)

@@ -60,6 +60,10 @@ def test_credentials_become_settings_of_the_official_runtime(
     kept.write_text("".join(json.dumps(row) + "\n" for row in twins), "utf-8")
     assert run("fleet", "credentials", str(kept), *form, "-o", str(folder)).exit_code == Exit.DONE
     assert {"s0.pump.env", "s1.pump.env"} <= {each.name for each in folder.iterdir()}
+    twins.append({"device_id": "s0.pump", "config": {}})  # a slug that looks like site and device
+    kept.write_text("".join(json.dumps(row) + "\n" for row in twins), "utf-8")
+    refused = run("fleet", "credentials", str(kept), *form, "-o", str(folder))
+    assert "two devices would have the file s0.pump" in refused.stderr
     kept.write_text('{"device_id": "a", "raw": "SECRET"}\n', "utf-8")
     refused = run("fleet", "credentials", str(kept), *form, "-o", str(folder))
     assert refused.exit_code == Exit.USAGE

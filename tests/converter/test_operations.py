@@ -110,7 +110,7 @@ def test_a_name_may_be_written_as_on_the_command_line(name: str) -> None:
         ({"operation": "assign_blueprint", "device_id": "a"}, "needs the field blueprint_id"),
         ({"operation": "generate-config", "device_id": "a"}, "needs the field protocol"),
         ({"operation": "update", "device_id": "a"}, "must set name, slug or both"),
-        ({"operation": "update", "device_id": "../a", "name": "x"}, "device_id must be 1 to 128"),
+        ({"operation": "update", "device_id": "../a", "name": "x"}, "device_id must be 1 to 1024"),
         ({"operation": "update", "device_id": 5, "name": "x"}, "got a value of type int"),
         ({"operation": "list", "limit": "10"}, "limit must be a whole number"),
         ("update", "an operation must be an object; got 'update'"),

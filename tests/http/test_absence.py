@@ -47,8 +47,8 @@ async def test_a_new_slug_is_unknown_if_the_old_one_is_not_found_and_the_new_one
     transport: TransportKind, server: FaultServer
 ) -> None:
     """The first of two deliveries moved the device to its new slug; the second found nothing."""
-    rename = UpdateDevice(device_id="old-slug", slug="new-slug")
-    moved = answer(200, {"device": {"id": "dev-9", "slug": "new-slug"}})
+    rename = UpdateDevice(device_id="old-slug", slug="New slug #1")
+    moved = answer(200, {"device": {"id": "dev-9", "slug": "New slug #1"}})
     async with open_rig(transport, server) as rig:
         server.script(ignored(errors(404)), ignored(moved))
         error = await rig.fails(rename)
@@ -56,7 +56,7 @@ async def test_a_new_slug_is_unknown_if_the_old_one_is_not_found_and_the_new_one
         assert "an object has its new slug" in str(error)
         server.script(ignored(errors(404)), ignored(errors(404)))
         assert type(await rig.fails(rename)) is NotFoundError
-    assert asked(server)[-2:] == ["/v3/devices/new-slug"] * 2
+    assert asked(server)[-2:] == ["/v3/devices/New%20slug%20%231"] * 2
 
 
 async def test_a_404_after_a_lost_deletion_is_proven_by_one_page(

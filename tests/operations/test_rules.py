@@ -174,7 +174,7 @@ def test_an_answer_about_another_rule_is_not_accepted() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"slug": "../x"}, "slug must be 1 to 128 letters"),
+        ({"slug": "../x"}, "slug must be 1 to 1024 printable"),
         ({"site_id": "a/b"}, "site_id must be 1 to 128 letters"),
         ({"script": 5}, "script must be a string, a RuleScript or an object"),
         ({"script": {"code": "eD0x"}}, "with text, runtime_version, exec_interval"),
