@@ -1,16 +1,18 @@
 """JSON as UTF-8 bytes, with orjson if it is installed, otherwise with the standard library.
 
 Both refuse the same input: NaN, numbers beyond a float, a byte order mark, encodings other than
-UTF-8, lone surrogates, nesting beyond `DEEPEST`, and objects that
-contain a name twice: RFC 8259, section 4, does not define their meaning, so an intermediary may
-have read them differently.
+UTF-8, lone surrogates, nesting beyond `DEEPEST`, and objects that contain a name twice: RFC 8259,
+section 4, does not define their meaning, so an intermediary may have read them differently. Both
+write the same values, whole numbers of any length among them.
 """
 
 import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any, Final, NoReturn
+from uuid import UUID
 
 DEEPEST: Final = 254
 """How deeply objects and lists may be nested; orjson's limit for writing."""
@@ -20,6 +22,10 @@ _SHALLOW: Final = 2 * DEEPEST
 _BLANKS: Final = b" \t\r\n"
 _LONG_NUMBER: Final = b"0" * 19
 """orjson may read a whole number with at least this many digits as a float."""
+_HUGE_NUMBER: Final = 309
+"""orjson refuses a whole number beyond a float, which has at least this many digits."""
+_STEP: Final = 38
+_HUGE_NUMBER_IN_STEPS: Final = b"0" * (_HUGE_NUMBER // _STEP)
 _DIGITS_AS_0: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
@@ -33,13 +39,16 @@ class RepeatedNameError(ValueError):
 def decode_plainly(body: bytes) -> Any:
     """Read JSON with the standard library; raise ValueError for anything else."""
     text = body.decode("utf-8")
+    decoder = _DECODER
+    if len(body) >= _HUGE_NUMBER and _HUGE_NUMBER_IN_STEPS in body[::_STEP].translate(_DIGITS_AS_0):
+        decoder = _BOUNDED_DECODER
     try:
         if text[:1] == "{":
-            data, end = _DECODER.raw_decode(text)
+            data, end = decoder.raw_decode(text)
             if end != len(text) and text[end:].strip(_BLANKS.decode()):
                 raise ValueError("the JSON is followed by something else")
         else:
-            data = _DECODER.decode(text)
+            data = decoder.decode(text)
         if b"\\" in body and (rb"\ud" in body or rb"\uD" in body):
             _ENCODER.encode(data).encode("utf-8")  # raises ValueError for a lone surrogate
         if len(body) <= _SHALLOW or not _is_too_deep(body, data):
@@ -83,6 +92,15 @@ def encode_plainly(body: Mapping[str, Any]) -> bytes:
     return (f"{{{','.join(members)}}}" if members else text(body)).encode("utf-8")
 
 
+def _plainly(value: object) -> object:
+    """Return what the standard library can write for the values that only orjson knows."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -94,11 +112,24 @@ def _finite(text: str) -> float:
     return number
 
 
+def _bounded(text: str) -> int:
+    _finite(text)
+    return int(text)
+
+
 # `json.loads` and `json.dumps` would create these again for each call.
 _DECODER: Final = json.JSONDecoder(
     parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_once_each
 )
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_BOUNDED_DECODER: Final = json.JSONDecoder(
+    parse_float=_finite,
+    parse_int=_bounded,  # four times slower for whole numbers
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_once_each,
+)
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plainly
+)
 
 
 def _count_strings(text: bytes) -> int:
@@ -113,6 +144,8 @@ decode: Callable[[bytes], Any] = decode_plainly
 encode: Callable[[Mapping[str, Any]], bytes] = encode_plainly
 with contextlib.suppress(ImportError):
     import orjson
+
+    _AS_PLAINLY: Final = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
     def decode_quickly(body: bytes) -> Any:
         """Read JSON with orjson; raise ValueError for anything else."""
@@ -138,7 +171,10 @@ with contextlib.suppress(ImportError):
 
     def encode_quickly(body: Mapping[str, Any]) -> bytes:
         """Write JSON with orjson; raise ValueError for NaN, which orjson would write as null."""
-        written = orjson.dumps(body)
+        try:
+            written = orjson.dumps(body, None, _AS_PLAINLY)
+        except TypeError:
+            return encode_plainly(body)  # such as whole numbers of more than 64 bits
         if written.count(b"null"):  # in half the time of `in`
             encode_plainly(body)
         return written

@@ -18,7 +18,7 @@ def encoded(operation: Operation[Any], body: Mapping[str, Any]) -> bytes:
     """Return a body as JSON, or raise `ConfigurationError`."""
     try:
         return encode(body)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         pass  # raised below, because their texts and contexts hold the body
     raise ConfigurationError(
         f"the body of {type(operation).__name__} cannot be written as JSON: it must map names to "

@@ -7,7 +7,6 @@ missed is read from the API's list, if there is one; anything else that is missi
 """
 
 import asyncio
-import json
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -16,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import aiohttp
 
+from enapter_async._http.json_text import RepeatedNameError, decode
 from enapter_async._http.message import Failure
 from enapter_async._http.retry import backoff
 from enapter_async._http.socket import Socket, opened_at
@@ -208,12 +208,13 @@ class _Feed(Generic[T]):
         """Take one frame; one that cannot be read is reported as a gap."""
         kind: Any = self._operation.answer.type
         try:
-            frame = json.loads(text)
+            frame = decode(text.encode() if isinstance(text, str) else text)
             if not isinstance(frame, dict):
                 raise StructureError("", "expected an object")
             item: T = structure(self._operation.flat(frame), kind)
         except (ValueError, RecursionError) as error:
-            why = str(error) if isinstance(error, StructureError) else "it is not JSON"
+            known = isinstance(error, StructureError | RepeatedNameError)
+            why = str(error) if known else "it is not JSON"
             now = self._now()
             reason = f"a frame could not be read: {why}"
             self._put(Gap(reason=reason, since=now, until=now, dropped=1))

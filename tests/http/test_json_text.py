@@ -2,7 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -125,6 +129,18 @@ def test_lone_surrogates_and_numbers_out_of_range_are_refused(reader: Any, body:
     assert reader(b'["\\ud83d\\ude00", 1e308, -0.0, 1e-999]') == ["\U0001f600", 1e308, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_beyond_a_float_are_refused(reader: Any, sign: int) -> None:
+    """The largest float is 2^1024 - 2^971; from half a step above it, numbers round to infinity."""
+    beyond = 2**1024 - 2**970
+    text = "1" * 309
+    body = json.dumps({"a": [sign * (beyond - 1)], "b": text}).encode()
+    assert reader(body) == {"a": [sign * (beyond - 1)], "b": text}
+    for number in (beyond, 10**309, 10**4299):
+        with pytest.raises(ValueError, match=r"too large|infinity"):
+            reader(json.dumps({"a": [sign * number]}).encode())
+
+
 BRACKETS = {"lists": (b"[", b"]"), "objects": (b'{"a":', b"}"), "both": (b'[{"a":', b"}]")}
 
 
@@ -205,6 +221,11 @@ def test_no_escape_hides_a_second_name(
         assert READERS["orjson"](text.encode()) == dict(zip(names, said, strict=False))
 
 
+@dataclass
+class Pair:
+    key: str
+
+
 WRITERS = {"orjson": json_text.encode, "stdlib": json_text.encode_plainly}
 
 
@@ -213,6 +234,26 @@ WRITERS = {"orjson": json_text.encode, "stdlib": json_text.encode_plainly}
 def test_only_valid_json_numbers_are_written(name: str, number: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         WRITERS[name]({"a": [None, {"b": number}]})
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_both_write_the_same_values(name: str) -> None:
+    values = {"a": [2**64, -(2**63) - 1, {1: UUID(int=1)}, Colour.RED], "n": 10**20}
+    expected = (
+        '{"a":[18446744073709551616,-9223372036854775809,'
+        '{"1":"00000000-0000-0000-0000-000000000001"},"red"],"n":100000000000000000000}'
+    )
+    assert WRITERS[name](values) == expected.encode()
+    moment: Any = datetime(2026, 1, 1, tzinfo=UTC)
+    for refused in (moment, b"a", {1, 2}, Pair(key="a")):
+        with pytest.raises(TypeError):
+            WRITERS[name]({"a": refused})
+    with pytest.raises(ValueError, match="surrogates"):
+        WRITERS[name]({"a": "\ud800"})
 
 
 @pytest.mark.parametrize("name", WRITERS)
