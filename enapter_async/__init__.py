@@ -8,369 +8,166 @@
 Start with `Client`; use `fleet` to apply one change to many devices.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from enapter_async._door import HOMES, public
+from enapter_async._door import HOMES, lazy
 
 if TYPE_CHECKING:
-    from enapter_async import fleet
-    from enapter_async._http.call import CallRecord
-    from enapter_async._http.response import Response
-    from enapter_async._http.retry import RetryPolicy
-    from enapter_async._http.transport import Timeouts
-    from enapter_async._version import __version__
-    from enapter_async.api.packing import pack_blueprint
-    from enapter_async.client import Client
-    from enapter_async.clock import Clock
-    from enapter_async.concealment import RawAnswer
-    from enapter_async.errors import (
-        AmbiguousOutcomeError,
-        APIError,
-        ArgumentError,
-        Attempt,
-        AuthenticationError,
-        BadRequestError,
-        CachedAnswerError,
-        Certainty,
-        ConfigurationError,
-        ConflictError,
-        DeadlineExceededError,
-        EnapterError,
-        ErrorDetail,
-        HostDownError,
-        NotFoundError,
-        PermissionDeniedError,
-        ProxyError,
-        RateLimitedError,
-        RedirectError,
-        ResponseError,
-        ResponseMismatchError,
-        ResponseTooLargeError,
-        ResultDiffersError,
-        ResultLostError,
-        ServerError,
-        StillPendingError,
-        StreamBrokenError,
-        TLSError,
-        TransportError,
-        UnprocessableError,
-    )
-    from enapter_async.hooks import (
-        AttemptFailed,
-        AttemptPassed,
-        AttemptStarted,
-        CallEnded,
-        CallStarted,
-        Event,
-        Hook,
-        ReadBack,
-        Waited,
-        Waiting,
-    )
-    from enapter_async.limits.pacing import Pacing
-    from enapter_async.models.blueprints import Blueprint, BlueprintName, BlueprintView
-    from enapter_async.models.commands import (
-        CommandRequest,
-        CommandResponse,
-        CommandResponseState,
-        Execution,
-        ExecutionsOrder,
-        ExecutionState,
-    )
-    from enapter_async.models.configs import (
-        CommunicationConfig,
-        MQTTCredentials,
-        MQTTProtocol,
-        MQTTSCredentials,
-        TimeSyncProtocol,
-    )
-    from enapter_async.models.configuration import ConfigurationValues
-    from enapter_async.models.devices import (
-        AccessRole,
-        Communication,
-        CommunicationType,
-        Connectivity,
-        ConnectivityStatus,
-        Device,
-        DeviceType,
-    )
-    from enapter_async.models.logs import (
-        DeviceEvent,
-        Gap,
-        LogRecord,
-        LogSeverity,
-        LogsOrder,
-        LogsShow,
-    )
-    from enapter_async.models.manifest import Manifest
-    from enapter_async.models.provisioning import Provisioned
-    from enapter_async.models.rules import (
-        Rule,
-        RuleEngine,
-        RuleEngineState,
-        RulePage,
-        RuleRuntimeVersion,
-        RuleScript,
-        RuleState,
-    )
-    from enapter_async.models.sites import Site, SiteLocation
-    from enapter_async.models.telemetry import (
-        Aggregation,
-        DataType,
-        GapFilling,
-        GapFillingMethod,
-        TelemetryPoint,
-        TelemetrySelector,
-        Timeseries,
-        TimeseriesColumn,
-        TimeseriesRow,
-    )
-    from enapter_async.operation import (
-        UNSET,
-        WHOLE,
-        Answer,
-        Operation,
-        Repeat,
-        RequestParts,
-        Settles,
-        Target,
-        Unset,
-    )
-    from enapter_async.operations.blueprints import (
-        DownloadBlueprint,
-        DownloadDeviceProfiles,
-        GetBlueprint,
-        GetBlueprintByName,
-        UploadBlueprint,
-        ValidateBlueprint,
-    )
-    from enapter_async.operations.commands import (
-        CreateExecution,
-        ExecuteCommand,
-        GetExecution,
-        ListExecutions,
-    )
-    from enapter_async.operations.configuration import (
-        GetConfiguration,
-        ResetConfiguration,
-        UpdateConfiguration,
-    )
-    from enapter_async.operations.devices import (
-        AssignBlueprint,
-        DeleteDevice,
-        GenerateConfig,
-        GetDevice,
-        GetManifest,
-        ListDevices,
-        UpdateDevice,
-    )
-    from enapter_async.operations.logs import ListLogs
-    from enapter_async.operations.provisioning import (
-        ProvisionLuaDevice,
-        ProvisionStandalone,
-        ProvisionUcm,
-        ProvisionVucm,
-    )
-    from enapter_async.operations.rule_engine import (
-        GetRuleEngine,
-        ResumeRuleEngine,
-        SuspendRuleEngine,
-    )
-    from enapter_async.operations.rules import (
-        CreateRule,
-        DeleteRule,
-        DisableRule,
-        EnableRule,
-        GetRule,
-        ListRules,
-        RenameRule,
-        UpdateRuleScript,
-    )
-    from enapter_async.operations.sites import (
-        CreateSite,
-        DeleteSite,
-        GetSite,
-        ListSites,
-        UpdateSite,
-    )
-    from enapter_async.operations.telemetry import (
-        GetDeviceTelemetry,
-        GetLatestTelemetry,
-        QueryTimeseries,
-    )
-    from enapter_async.payload import Payload
-    from enapter_async.streaming import Reader, StreamedOperation
-
-__all__ = [
-    "UNSET",
-    "WHOLE",
-    "APIError",
-    "AccessRole",
-    "Aggregation",
-    "AmbiguousOutcomeError",
-    "Answer",
-    "ArgumentError",
-    "AssignBlueprint",
-    "Attempt",
-    "AttemptFailed",
-    "AttemptPassed",
-    "AttemptStarted",
-    "AuthenticationError",
-    "BadRequestError",
-    "Blueprint",
-    "BlueprintName",
-    "BlueprintView",
-    "CachedAnswerError",
-    "CallEnded",
-    "CallRecord",
-    "CallStarted",
-    "Certainty",
-    "Client",
-    "Clock",
-    "CommandRequest",
-    "CommandResponse",
-    "CommandResponseState",
-    "Communication",
-    "CommunicationConfig",
-    "CommunicationType",
-    "ConfigurationError",
-    "ConfigurationValues",
-    "ConflictError",
-    "Connectivity",
-    "ConnectivityStatus",
-    "CreateExecution",
-    "CreateRule",
-    "CreateSite",
-    "DataType",
-    "DeadlineExceededError",
-    "DeleteDevice",
-    "DeleteRule",
-    "DeleteSite",
-    "Device",
-    "DeviceEvent",
-    "DeviceType",
-    "DisableRule",
-    "DownloadBlueprint",
-    "DownloadDeviceProfiles",
-    "EnableRule",
-    "EnapterError",
-    "ErrorDetail",
-    "Event",
-    "ExecuteCommand",
-    "Execution",
-    "ExecutionState",
-    "ExecutionsOrder",
-    "Gap",
-    "GapFilling",
-    "GapFillingMethod",
-    "GenerateConfig",
-    "GetBlueprint",
-    "GetBlueprintByName",
-    "GetConfiguration",
-    "GetDevice",
-    "GetDeviceTelemetry",
-    "GetExecution",
-    "GetLatestTelemetry",
-    "GetManifest",
-    "GetRule",
-    "GetRuleEngine",
-    "GetSite",
-    "Hook",
-    "HostDownError",
-    "ListDevices",
-    "ListExecutions",
-    "ListLogs",
-    "ListRules",
-    "ListSites",
-    "LogRecord",
-    "LogSeverity",
-    "LogsOrder",
-    "LogsShow",
-    "MQTTCredentials",
-    "MQTTProtocol",
-    "MQTTSCredentials",
-    "Manifest",
-    "NotFoundError",
-    "Operation",
-    "Pacing",
-    "Payload",
-    "PermissionDeniedError",
-    "ProvisionLuaDevice",
-    "ProvisionStandalone",
-    "ProvisionUcm",
-    "ProvisionVucm",
-    "Provisioned",
-    "ProxyError",
-    "QueryTimeseries",
-    "RateLimitedError",
-    "RawAnswer",
-    "ReadBack",
-    "Reader",
-    "RedirectError",
-    "RenameRule",
-    "Repeat",
-    "RequestParts",
-    "ResetConfiguration",
-    "Response",
-    "ResponseError",
-    "ResponseMismatchError",
-    "ResponseTooLargeError",
-    "ResultDiffersError",
-    "ResultLostError",
-    "ResumeRuleEngine",
-    "RetryPolicy",
-    "Rule",
-    "RuleEngine",
-    "RuleEngineState",
-    "RulePage",
-    "RuleRuntimeVersion",
-    "RuleScript",
-    "RuleState",
-    "ServerError",
-    "Settles",
-    "Site",
-    "SiteLocation",
-    "StillPendingError",
-    "StreamBrokenError",
-    "StreamedOperation",
-    "SuspendRuleEngine",
-    "TLSError",
-    "Target",
-    "TelemetryPoint",
-    "TelemetrySelector",
-    "TimeSyncProtocol",
-    "Timeouts",
-    "Timeseries",
-    "TimeseriesColumn",
-    "TimeseriesRow",
-    "TransportError",
-    "UnprocessableError",
-    "Unset",
-    "UpdateConfiguration",
-    "UpdateDevice",
-    "UpdateRuleScript",
-    "UpdateSite",
-    "UploadBlueprint",
-    "ValidateBlueprint",
-    "Waited",
-    "Waiting",
-    "__version__",
-    "fleet",
-    "pack_blueprint",
-]
+    from enapter_async import fleet as fleet
+    from enapter_async._http.call import CallRecord as CallRecord
+    from enapter_async._http.response import Response as Response
+    from enapter_async._http.retry import RetryPolicy as RetryPolicy
+    from enapter_async._http.transport import Timeouts as Timeouts
+    from enapter_async._version import __version__ as __version__
+    from enapter_async.api.packing import pack_blueprint as pack_blueprint
+    from enapter_async.client import Client as Client
+    from enapter_async.clock import Clock as Clock
+    from enapter_async.concealment import RawAnswer as RawAnswer
+    from enapter_async.errors import AmbiguousOutcomeError as AmbiguousOutcomeError
+    from enapter_async.errors import APIError as APIError
+    from enapter_async.errors import ArgumentError as ArgumentError
+    from enapter_async.errors import Attempt as Attempt
+    from enapter_async.errors import AuthenticationError as AuthenticationError
+    from enapter_async.errors import BadRequestError as BadRequestError
+    from enapter_async.errors import CachedAnswerError as CachedAnswerError
+    from enapter_async.errors import Certainty as Certainty
+    from enapter_async.errors import ConfigurationError as ConfigurationError
+    from enapter_async.errors import ConflictError as ConflictError
+    from enapter_async.errors import DeadlineExceededError as DeadlineExceededError
+    from enapter_async.errors import EnapterError as EnapterError
+    from enapter_async.errors import ErrorDetail as ErrorDetail
+    from enapter_async.errors import HostDownError as HostDownError
+    from enapter_async.errors import NotFoundError as NotFoundError
+    from enapter_async.errors import PermissionDeniedError as PermissionDeniedError
+    from enapter_async.errors import ProxyError as ProxyError
+    from enapter_async.errors import RateLimitedError as RateLimitedError
+    from enapter_async.errors import RedirectError as RedirectError
+    from enapter_async.errors import ResponseError as ResponseError
+    from enapter_async.errors import ResponseMismatchError as ResponseMismatchError
+    from enapter_async.errors import ResponseTooLargeError as ResponseTooLargeError
+    from enapter_async.errors import ResultDiffersError as ResultDiffersError
+    from enapter_async.errors import ResultLostError as ResultLostError
+    from enapter_async.errors import ServerError as ServerError
+    from enapter_async.errors import StillPendingError as StillPendingError
+    from enapter_async.errors import StreamBrokenError as StreamBrokenError
+    from enapter_async.errors import TLSError as TLSError
+    from enapter_async.errors import TransportError as TransportError
+    from enapter_async.errors import UnprocessableError as UnprocessableError
+    from enapter_async.hooks import AttemptFailed as AttemptFailed
+    from enapter_async.hooks import AttemptPassed as AttemptPassed
+    from enapter_async.hooks import AttemptStarted as AttemptStarted
+    from enapter_async.hooks import CallEnded as CallEnded
+    from enapter_async.hooks import CallStarted as CallStarted
+    from enapter_async.hooks import Event as Event
+    from enapter_async.hooks import Hook as Hook
+    from enapter_async.hooks import ReadBack as ReadBack
+    from enapter_async.hooks import Waited as Waited
+    from enapter_async.hooks import Waiting as Waiting
+    from enapter_async.limits.pacing import Pacing as Pacing
+    from enapter_async.models.blueprints import Blueprint as Blueprint
+    from enapter_async.models.blueprints import BlueprintName as BlueprintName
+    from enapter_async.models.blueprints import BlueprintView as BlueprintView
+    from enapter_async.models.commands import CommandRequest as CommandRequest
+    from enapter_async.models.commands import CommandResponse as CommandResponse
+    from enapter_async.models.commands import CommandResponseState as CommandResponseState
+    from enapter_async.models.commands import Execution as Execution
+    from enapter_async.models.commands import ExecutionsOrder as ExecutionsOrder
+    from enapter_async.models.commands import ExecutionState as ExecutionState
+    from enapter_async.models.configs import CommunicationConfig as CommunicationConfig
+    from enapter_async.models.configs import MQTTCredentials as MQTTCredentials
+    from enapter_async.models.configs import MQTTProtocol as MQTTProtocol
+    from enapter_async.models.configs import MQTTSCredentials as MQTTSCredentials
+    from enapter_async.models.configs import TimeSyncProtocol as TimeSyncProtocol
+    from enapter_async.models.configuration import ConfigurationValues as ConfigurationValues
+    from enapter_async.models.devices import AccessRole as AccessRole
+    from enapter_async.models.devices import Communication as Communication
+    from enapter_async.models.devices import CommunicationType as CommunicationType
+    from enapter_async.models.devices import Connectivity as Connectivity
+    from enapter_async.models.devices import ConnectivityStatus as ConnectivityStatus
+    from enapter_async.models.devices import Device as Device
+    from enapter_async.models.devices import DeviceType as DeviceType
+    from enapter_async.models.logs import DeviceEvent as DeviceEvent
+    from enapter_async.models.logs import Gap as Gap
+    from enapter_async.models.logs import LogRecord as LogRecord
+    from enapter_async.models.logs import LogSeverity as LogSeverity
+    from enapter_async.models.logs import LogsOrder as LogsOrder
+    from enapter_async.models.logs import LogsShow as LogsShow
+    from enapter_async.models.manifest import Manifest as Manifest
+    from enapter_async.models.provisioning import Provisioned as Provisioned
+    from enapter_async.models.rules import Rule as Rule
+    from enapter_async.models.rules import RuleEngine as RuleEngine
+    from enapter_async.models.rules import RuleEngineState as RuleEngineState
+    from enapter_async.models.rules import RulePage as RulePage
+    from enapter_async.models.rules import RuleRuntimeVersion as RuleRuntimeVersion
+    from enapter_async.models.rules import RuleScript as RuleScript
+    from enapter_async.models.rules import RuleState as RuleState
+    from enapter_async.models.sites import Site as Site
+    from enapter_async.models.sites import SiteLocation as SiteLocation
+    from enapter_async.models.telemetry import Aggregation as Aggregation
+    from enapter_async.models.telemetry import DataType as DataType
+    from enapter_async.models.telemetry import GapFilling as GapFilling
+    from enapter_async.models.telemetry import GapFillingMethod as GapFillingMethod
+    from enapter_async.models.telemetry import TelemetryPoint as TelemetryPoint
+    from enapter_async.models.telemetry import TelemetrySelector as TelemetrySelector
+    from enapter_async.models.telemetry import Timeseries as Timeseries
+    from enapter_async.models.telemetry import TimeseriesColumn as TimeseriesColumn
+    from enapter_async.models.telemetry import TimeseriesRow as TimeseriesRow
+    from enapter_async.operation import UNSET as UNSET
+    from enapter_async.operation import WHOLE as WHOLE
+    from enapter_async.operation import Answer as Answer
+    from enapter_async.operation import Operation as Operation
+    from enapter_async.operation import Repeat as Repeat
+    from enapter_async.operation import RequestParts as RequestParts
+    from enapter_async.operation import Settles as Settles
+    from enapter_async.operation import Target as Target
+    from enapter_async.operation import Unset as Unset
+    from enapter_async.operations.blueprints import DownloadBlueprint as DownloadBlueprint
+    from enapter_async.operations.blueprints import DownloadDeviceProfiles as DownloadDeviceProfiles
+    from enapter_async.operations.blueprints import GetBlueprint as GetBlueprint
+    from enapter_async.operations.blueprints import GetBlueprintByName as GetBlueprintByName
+    from enapter_async.operations.blueprints import UploadBlueprint as UploadBlueprint
+    from enapter_async.operations.blueprints import ValidateBlueprint as ValidateBlueprint
+    from enapter_async.operations.commands import CreateExecution as CreateExecution
+    from enapter_async.operations.commands import ExecuteCommand as ExecuteCommand
+    from enapter_async.operations.commands import GetExecution as GetExecution
+    from enapter_async.operations.commands import ListExecutions as ListExecutions
+    from enapter_async.operations.configuration import GetConfiguration as GetConfiguration
+    from enapter_async.operations.configuration import ResetConfiguration as ResetConfiguration
+    from enapter_async.operations.configuration import UpdateConfiguration as UpdateConfiguration
+    from enapter_async.operations.devices import AssignBlueprint as AssignBlueprint
+    from enapter_async.operations.devices import DeleteDevice as DeleteDevice
+    from enapter_async.operations.devices import GenerateConfig as GenerateConfig
+    from enapter_async.operations.devices import GetDevice as GetDevice
+    from enapter_async.operations.devices import GetManifest as GetManifest
+    from enapter_async.operations.devices import ListDevices as ListDevices
+    from enapter_async.operations.devices import UpdateDevice as UpdateDevice
+    from enapter_async.operations.logs import ListLogs as ListLogs
+    from enapter_async.operations.provisioning import ProvisionLuaDevice as ProvisionLuaDevice
+    from enapter_async.operations.provisioning import ProvisionStandalone as ProvisionStandalone
+    from enapter_async.operations.provisioning import ProvisionUcm as ProvisionUcm
+    from enapter_async.operations.provisioning import ProvisionVucm as ProvisionVucm
+    from enapter_async.operations.rule_engine import GetRuleEngine as GetRuleEngine
+    from enapter_async.operations.rule_engine import ResumeRuleEngine as ResumeRuleEngine
+    from enapter_async.operations.rule_engine import SuspendRuleEngine as SuspendRuleEngine
+    from enapter_async.operations.rules import CreateRule as CreateRule
+    from enapter_async.operations.rules import DeleteRule as DeleteRule
+    from enapter_async.operations.rules import DisableRule as DisableRule
+    from enapter_async.operations.rules import EnableRule as EnableRule
+    from enapter_async.operations.rules import GetRule as GetRule
+    from enapter_async.operations.rules import ListRules as ListRules
+    from enapter_async.operations.rules import RenameRule as RenameRule
+    from enapter_async.operations.rules import UpdateRuleScript as UpdateRuleScript
+    from enapter_async.operations.sites import CreateSite as CreateSite
+    from enapter_async.operations.sites import DeleteSite as DeleteSite
+    from enapter_async.operations.sites import GetSite as GetSite
+    from enapter_async.operations.sites import ListSites as ListSites
+    from enapter_async.operations.sites import UpdateSite as UpdateSite
+    from enapter_async.operations.telemetry import GetDeviceTelemetry as GetDeviceTelemetry
+    from enapter_async.operations.telemetry import GetLatestTelemetry as GetLatestTelemetry
+    from enapter_async.operations.telemetry import QueryTimeseries as QueryTimeseries
+    from enapter_async.payload import Payload as Payload
+    from enapter_async.streaming import Reader as Reader
+    from enapter_async.streaming import StreamedOperation as StreamedOperation
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Import a name when it is first used.
-
-        Once the package is installed, every run of pytest imports it for the pytest plugin, which
-        must not import aiohttp; and a program should not wait for what it does not use.
-        """
-        if name == "fleet":
-            return import_module("enapter_async.fleet")
-        return globals().setdefault(name, public(__name__, HOMES, name))
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __all__, __getattr__, __dir__ = lazy(__name__, HOMES)

@@ -1,10 +1,12 @@
 """Where the public names are defined, and their import when they are first used."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
 HOMES: Final[Mapping[str, str]] = {
+    "": "fleet",
     "_http.call": "CallRecord",
     "_http.response": "Response",
     "_http.retry": "RetryPolicy",
@@ -73,16 +75,26 @@ HOMES: Final[Mapping[str, str]] = {
     "payload": "Payload",
     "streaming": "Reader StreamedOperation",
 }
-"""The modules that define the names of `enapter_async`, each with its names."""
+"""The modules that define the names of `enapter_async`, each with its names; "" for packages."""
 
 
-def public(door: str, homes: Mapping[str, str], name: str) -> Any:
-    """Return a public name of the package `door` from the module that defines it.
+def lazy(
+    door: str, homes: Mapping[str, str]
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__all__`, `__getattr__` and `__dir__` of the package `door`, whose names are lazy.
 
-    Raises:
-        AttributeError: no module in `homes` defines the name.
+    Each name is imported when it is first used. Once the package is installed, every run of pytest
+    imports it for the pytest plugin, which must not import aiohttp; and a program should not wait
+    for what it does not use.
     """
-    for home, names in homes.items():
-        if name in names.split():
-            return getattr(import_module(f"enapter_async.{home}"), name)
-    raise AttributeError(f"module {door!r} has no attribute {name!r}")
+    names = sorted(name for home in homes.values() for name in home.split())
+    package = vars(sys.modules[door])
+
+    def get(name: str) -> Any:
+        for home, its_names in homes.items():
+            if name in its_names.split():
+                found = import_module(f"enapter_async.{home or name}")
+                return package.setdefault(name, getattr(found, name) if home else found)
+        raise AttributeError(f"module {door!r} has no attribute {name!r}")
+
+    return names, get, lambda: sorted({*package, *names})

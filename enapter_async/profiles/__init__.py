@@ -21,15 +21,15 @@ relative to the file's folder.
 Arguments take precedence over the environment, and the environment over the profile.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from enapter_async._door import public
+from enapter_async._door import lazy
 
 if TYPE_CHECKING:
-    from enapter_async.profiles.file import Config, Profile, read_config
-    from enapter_async.profiles.opening import from_profile
-
-__all__ = ["Config", "Profile", "from_profile", "read_config"]
+    from enapter_async.profiles.file import Config as Config
+    from enapter_async.profiles.file import Profile as Profile
+    from enapter_async.profiles.file import read_config as read_config
+    from enapter_async.profiles.opening import from_profile as from_profile
 
 _HOMES = {
     "profiles.file": "Config Profile read_config",
@@ -38,9 +38,4 @@ _HOMES = {
 """The modules that define the names, each with its names."""
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        return globals().setdefault(name, public(__name__, _HOMES, name))
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __all__, __getattr__, __dir__ = lazy(__name__, _HOMES)
