@@ -18,7 +18,7 @@ from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings, seconds_option, shared_command, warn
 from enapter_async.cli.places import find_place
 from enapter_async.cli.streams import fancy
-from enapter_async.cli.watch_view import view_of
+from enapter_async.cli.watch_view import showing
 from enapter_async.cli.watched_devices import AT_ONCE, WatchedDevices
 from enapter_async.cli.watched_run import RATE_S, Look, Watched, WatchedJob, WatchedRun
 from enapter_async.errors import ConfigurationError
@@ -108,9 +108,9 @@ async def _follow(
         if devices is not None:
             following = asyncio.ensure_future(devices.follow(lambda: look))
             stack.callback(following.cancel)
-        view = stack.enter_context(view_of(as_json=bool(settings.as_json)))
+        show = stack.enter_context(showing(as_json=bool(settings.as_json)))
         while look.running:
-            view.show(look, None if devices is None else devices.last, unread)
+            show(look, None if devices is None else devices.last, unread)
             await asyncio.sleep(max(every, _SHARE * took))
             before = time.monotonic()
             look = await _rated(watched, rate)
@@ -119,7 +119,7 @@ async def _follow(
                 following.result()
         if devices is not None:
             await devices.read_last(look)
-        view.show(look, None if devices is None else devices.last, unread)
+        show(look, None if devices is None else devices.last, unread)
     return look
 
 

@@ -60,34 +60,16 @@ class Watch:
             self.failed[f"{what}: {attempt.certainty.value}"] += 1
 
 
-class Tracker:
-    """Shows the progress of a run."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def advance(self, outcome: Outcome[Any]) -> None:
-        """Count an outcome."""
-        raise NotImplementedError
-
-    def tell(self, event: RunEvent) -> None:
-        """Show an event of the run."""
-        raise NotImplementedError
-
-
-def tracker(total: int, watch: Watch) -> Tracker:
+def tracker(total: int, watch: Watch) -> "Bar | Lines":
     """Return a tracker that suits standard error: a bar on a terminal, otherwise a few lines.
 
     The lines begin with the time, because they usually go to a log. `--quiet` shows none.
     """
     bar = fancy(sys.stderr) and not is_quiet()
-    return Bar(total, watch) if bar else _Lines(total, watch)
+    return Bar(total, watch) if bar else Lines(total, watch)
 
 
-class Bar(Tracker):
+class Bar:
     """A bar that is redrawn, with the counts; on a narrow terminal, the counts alone."""
 
     def __init__(self, total: int, watch: Watch) -> None:
@@ -106,11 +88,11 @@ class Bar(Tracker):
             MofNCompleteColumn(),
             *(() if self._narrow else wide),
             _LiveColumn(self._left),
-            _StatesColumn(),
+            _LiveColumn(self._states),
             console=console,
             refresh_per_second=12,
         )
-        self._task = self._progress.add_task("", total=total, rate=0.0, states=Text())
+        self._task = self._progress.add_task("", total=total, rate=0.0)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -126,12 +108,8 @@ class Bar(Tracker):
         done = self._counts.total() - self._counts[State.HELD]
         if outcome.state is not State.HELD:
             self._estimate.advance()
-        self._progress.update(
-            self._task,
-            completed=done,
-            rate=done / max(time.monotonic() - self._began, 1e-6),
-            states=self._states(),
-        )
+        rate = done / max(time.monotonic() - self._began, 1e-6)
+        self._progress.update(self._task, completed=done, rate=rate)
 
     def tell(self, event: RunEvent) -> None:
         """Show an event of the run."""
@@ -170,16 +148,9 @@ class Bar(Tracker):
         return text
 
 
-class _StatesColumn(TextColumn):
-    def __init__(self) -> None:
-        super().__init__("")
-
-    def render(self, task: Any) -> Text:
-        states: Text = task.fields["states"]
-        return states
-
-
 class _LiveColumn(TextColumn):
+    """A column whose text is asked for at each redraw."""
+
     def __init__(self, text: Callable[[], Text]) -> None:
         super().__init__("")
         self._text = text
@@ -188,7 +159,9 @@ class _LiveColumn(TextColumn):
         return self._text()
 
 
-class _Lines(Tracker):
+class Lines:
+    """A few lines for a log: one for each tenth of the operations, and one for each event."""
+
     def __init__(self, total: int, watch: Watch) -> None:
         self._limited = False
         self._reads = False
@@ -197,7 +170,14 @@ class _Lines(Tracker):
         self._counts: Counter[State] = Counter()
         self._estimate = Estimate(time.monotonic)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
     def advance(self, outcome: Outcome[Any]) -> None:
+        """Count an outcome."""
         self._counts[outcome.state] += 1
         if outcome.state is State.HELD:
             return
@@ -212,6 +192,7 @@ class _Lines(Tracker):
             )
 
     def tell(self, event: RunEvent) -> None:
+        """Show an event of the run."""
         if isinstance(event, RunWaiting):
             self._reads = event.wait.reason.reads
             self._estimate.pause()

@@ -109,7 +109,8 @@ async def carry_out(
         written = (
             stack.enter_context(ResultsFile(results, replace=replace_results)) if results else None
         )
-        tracking = stack.enter_context(tracker(max(total, 1), watch))
+        tracking = tracker(max(total, 1), watch)
+        stack.enter_context(tracking)
 
         def on_outcome(outcome: Outcome[Any]) -> None:
             tracking.advance(outcome)

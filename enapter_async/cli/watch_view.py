@@ -1,9 +1,10 @@
 """Shows what is watched: drawn on a terminal, otherwise lines, or one JSON object at a time."""
 
+import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import attrs
 import click
@@ -38,30 +39,23 @@ _STATES_OF_DEVICES: Final = {"online": "green", "offline": "red"}
 _SEVERITIES: Final = {"ERROR": "red", "WARNING": "yellow"}
 
 
-class View:
-    """Shows one `Look` after another."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
-        """Show a `Look`, and what was read of devices; `unread` says why none can be read."""
-        raise NotImplementedError
+Show = Callable[[Look, DevicesLook | None, str], None]
+"""Shows a `Look`, and what was read of devices; the text says why none can be read."""
 
 
-def view_of(*, as_json: bool) -> View:
-    """Return a view that suits standard output."""
+@contextlib.contextmanager
+def showing(*, as_json: bool) -> Iterator[Show]:
+    """Open a view that suits standard output."""
     if as_json:
-        return _Objects()
-    return _Drawn() if fancy(sys.stdout) and not is_quiet() else _Lines()
-
-
-class _Objects(View):
-    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
-        click.echo(json_line(_row(look, devices, unread)))
+        yield lambda *told: click.echo(json_line(_row(*told)))
+    elif fancy(sys.stdout) and not is_quiet():
+        console = output_console()
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda look, devices, unread: live.update(
+                drawn(look, devices, unread, console), refresh=True
+            )
+    else:
+        yield _Lines().show
 
 
 def _row(look: Look, devices: DevicesLook | None, unread: str) -> dict[str, Any]:
@@ -79,7 +73,7 @@ def _row(look: Look, devices: DevicesLook | None, unread: str) -> dict[str, Any]
     }
 
 
-class _Lines(View):
+class _Lines:
     def __init__(self) -> None:
         self._told: set[tuple[int, str]] = set()
         self._problem = ""
@@ -103,22 +97,6 @@ class _Lines(View):
         click.echo(with_time("; ".join(told)))
         for line in _next(look):
             click.echo(line)
-
-
-class _Drawn(View):
-    def __init__(self) -> None:
-        self._console = output_console()
-        self._live = Live(console=self._console, auto_refresh=False)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
-        self._live.update(drawn(look, devices, unread, self._console), refresh=True)
 
 
 def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console) -> Group:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import attrs
 
@@ -63,18 +63,6 @@ class Look:
     def ended(self) -> int:
         """The number of operations that have ended in this run, whatever their outcome."""
         return sum(self.counts.values()) - self.counts[State.HELD]
-
-
-class Watched(Protocol):
-    """A run or a job that can be watched."""
-
-    async def look(self) -> Look:
-        """Return what it looks like now."""
-        ...
-
-    async def read_start(self, most: int) -> tuple[Mapping[str, str], tuple[Target, ...]]:
-        """Return the facts about it, and the targets of at most `most` of its operations."""
-        ...
 
 
 class WatchedRun:
@@ -151,6 +139,9 @@ class WatchedJob:
             ways_on=tuple(_ways_on(self._job, status)),
             troubles=troubles,
         )
+
+
+Watched = WatchedRun | WatchedJob
 
 
 def _ways_on(job: Job, status: JobStatus) -> Iterator[tuple[str, str]]:
