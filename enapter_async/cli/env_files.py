@@ -47,17 +47,14 @@ def check_unused(paths: Iterable[Path], *, force: bool | None = None) -> None:
         )
 
 
-class EnvFile:
-    """A new file of mode 0600 that receives one generated configuration."""
+def write_env(path: str, operation: Operation[Any], result: Any) -> None:
+    """Write a generated configuration to a new file of mode 0600.
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __call__(self, operation: Operation[Any], result: Any) -> None:
-        """Write a configuration; a response that could not be read is kept as it is."""
-        if isinstance(result, RawAnswer):
-            text = result.reveal().decode("utf-8", "backslashreplace")
-        else:
-            text = env_line(unstructure(operation.kept(result)["config"]))
-        with written_whole(self._path) as file:
-            file.write(text + "\n")
+    A response that could not be read is kept as it is.
+    """
+    if isinstance(result, RawAnswer):
+        text = result.reveal().decode("utf-8", "backslashreplace")
+    else:
+        text = env_line(unstructure(operation.kept(result)["config"]))
+    with written_whole(path) as file:
+        file.write(text + "\n")

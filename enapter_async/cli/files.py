@@ -1,12 +1,11 @@
 """Operations read from a file, and outcomes written to a `--results` file."""
 
 import contextlib
-import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
@@ -45,51 +44,26 @@ def _tell_ignored(columns: Sequence[str]) -> None:
         tell(f"ignored columns: {plain(', '.join(others))}")
 
 
-class ResultsFile:
-    """Writes outcomes to a new file of mode 0600: CSV if its name ends in .csv, else JSON Lines.
+@contextlib.contextmanager
+def results_file(path: str, *, replace: bool = False) -> Iterator[Callable[[Outcome[Any]], object]]:
+    """Create a file of mode 0600 for outcomes: CSV if its name ends in .csv, else JSON Lines.
 
     A CSV row starts with the columns of an input file, so the rows of one state can be passed
-    to `fleet apply` again.
+    to `fleet apply` again. The function that writes an outcome raises OSError if it cannot.
+
+    Raises:
+        ConfigurationError: the file already exists, or cannot be created.
     """
-
-    def __init__(self, path: str, *, replace: bool = False) -> None:
-        self._path = path
-        self._replace = replace
-        self._as_csv = path.lower().endswith(".csv")
-        self._file: io.TextIOWrapper | None = None
-        self._write: Callable[[Outcome[Any]], None] = self._write_json
-
-    def __enter__(self) -> Self:
-        """Create the file.
-
-        Raises:
-            ConfigurationError: the file already exists, or cannot be created.
-        """
-        if self._replace and Path(self._path).is_file() and not Path(self._path).is_symlink():
-            Path(self._path).unlink()
-        descriptor = open_private(self._path)
-        self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", newline="")
-        if self._as_csv:
-            columns = (*COLUMNS, *OUTCOME_COLUMNS)
-            write = row_writer(self._file, columns)
-            self._write = lambda outcome: write(outcome_row(outcome))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        if self._file is not None:
-            # Each row was flushed when it was written, and an error was raised then.
-            with contextlib.suppress(OSError):
-                self._file.close()
-
-    def write(self, outcome: Outcome[Any]) -> None:
-        """Write an outcome.
-
-        Raises:
-            OSError: the outcome could not be written.
-        """
-        self._write(outcome)
-
-    def _write_json(self, outcome: Outcome[Any]) -> None:
-        if self._file is not None:
-            self._file.write(json_line(outcome_row(outcome)) + "\n")
+    if replace and Path(path).is_file() and not Path(path).is_symlink():
+        Path(path).unlink()
+    file = os.fdopen(open_private(path), "w", 1, encoding="utf-8", newline="")
+    try:
+        if path.lower().endswith(".csv"):
+            write = row_writer(file, (*COLUMNS, *OUTCOME_COLUMNS))
+            yield lambda outcome: write(outcome_row(outcome))
+        else:
+            yield lambda outcome: file.write(json_line(outcome_row(outcome)) + "\n")
+    finally:
+        # Each row was flushed when it was written, and an error was raised then.
+        with contextlib.suppress(OSError):
+            file.close()

@@ -12,7 +12,7 @@ from enapter_async.cli.causes import Cause, causes_in, causes_of
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.endings import exit_of_report
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.files import ResultsFile
+from enapter_async.cli.files import results_file
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.places import AddressedRun, Place
@@ -106,9 +106,9 @@ async def carry_out(
         client = client_of(settings, hooks=[watch], in_flight=options.concurrency)
         if isinstance(operations, Plan):
             operations.check_server(client)
-        written = (
-            stack.enter_context(ResultsFile(results, replace=replace_results)) if results else None
-        )
+        write = None
+        if results:
+            write = stack.enter_context(results_file(results, replace=replace_results))
         tracking = tracker(max(total, 1), watch)
         stack.enter_context(tracking)
 
@@ -116,8 +116,8 @@ async def carry_out(
             tracking.advance(outcome)
             if settings.as_json:
                 click.echo(json_line(outcome_row(outcome)))
-            if written is not None:
-                written.write(outcome)
+            if write is not None:
+                write(outcome)
 
         async with client:
             options = attrs.evolve(options, on_event=tracking.tell)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from enapter_async.api.accepted import WAIT
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.endings import exit_of_state
-from enapter_async.cli.env_files import EnvFile, check_unused, env_line
+from enapter_async.cli.env_files import check_unused, env_line, write_env
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.objects import show_fields
 from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
@@ -23,7 +24,7 @@ from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhe
 from enapter_async.cli.summary import advice, line_of
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.options import Credentials, RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.operation import Operation
@@ -55,10 +56,10 @@ def write_credentials(
     """
     check_place(output, show=show)
     as_env = form == "env"
-    credentials: str | EnvFile | None = output
+    credentials: Credentials | None = output
     if as_env and output is not None:
         check_unused([Path(output)])
-        credentials = EnvFile(output)
+        credentials = partial(write_env, output)
     write_object(settings, operation, credentials=credentials, show_secret=show, as_env=as_env)
 
 
@@ -66,7 +67,7 @@ def write_object(
     settings: Settings,
     operation: Operation[Any] | Callable[[Client], Awaitable[Operation[Any]]],
     *,
-    credentials: str | EnvFile | None = None,
+    credentials: Credentials | None = None,
     show_secret: bool = False,
     as_env: bool = False,
     wait: float = WAIT,
