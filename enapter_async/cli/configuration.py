@@ -8,10 +8,9 @@ import click
 
 from enapter_async.api.checking import checked
 from enapter_async.cli import objects, writing
-from enapter_async.cli.noun_options import pair_of, through_site
+from enapter_async.cli.noun_options import names_in, pair_of, through_site
 from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.models.configuration import ConfigurationValues
-from enapter_async.models.manifest import Manifest, Parameter
 from enapter_async.operation import Operation
 from enapter_async.operations.configuration import (
     GetConfiguration,
@@ -46,15 +45,19 @@ def get_configuration(
     site_id: str | None,
 ) -> None:
     """Read the values of a group; the device's manifest says which of them are sensitive."""
-    wanted = [each.strip() for each in (names or "").split(",") if each.strip()]
-    reading = GetConfiguration(device_id=device, site_id=site_id, group=group, names=wanted)
+    reading = GetConfiguration(
+        device_id=device, site_id=site_id, group=group, names=names_in(names)
+    )
 
     async def read(client: Client) -> ConfigurationValues:
         found = await client.execute(reading)
         if show_sensitive:
             return found
-        known = _parameters(await client.devices.manifest(device, site_id=site_id), group)
-        hidden = {name: _HIDDEN for name in found if _is_sensitive(known.get(name))}
+        manifest = await client.devices.manifest(device, site_id=site_id)
+        declared = manifest.configuration.get(group)
+        known = {} if declared is None else declared.parameters
+        # An undeclared value may be sensitive.
+        hidden = {name: _HIDDEN for name in found if name not in known or known[name].sensitive}
         return ConfigurationValues({**found, **hidden})
 
     objects.show_object(settings, read)
@@ -120,13 +123,3 @@ def _write(settings: Settings, operation: UpdateConfiguration | ResetConfigurati
         return found
 
     writing.write_object(settings, check)
-
-
-def _parameters(manifest: Manifest, group: str) -> dict[str, Parameter]:
-    found = manifest.configuration.get(group)
-    return {} if found is None else found.parameters
-
-
-def _is_sensitive(parameter: Parameter | None) -> bool:
-    """Return whether a value is or may be sensitive, as an undeclared one may be."""
-    return parameter is None or parameter.sensitive

@@ -1,9 +1,8 @@
 """Shows the latest values of each watched device on a terminal, redrawn in place."""
 
 import contextlib
-import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich.console import Group
 from rich.live import Live
@@ -14,8 +13,8 @@ from enapter_async.cli.following import gap_text, shown_time
 from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings
 from enapter_async.cli.rows import text_of
-from enapter_async.cli.streams import fancy
 from enapter_async.cli.summary import output_console
+from enapter_async.cli.tables import first
 from enapter_async.client import Client
 from enapter_async.models.logs import DeviceEvent, Gap
 from enapter_async.text import plain
@@ -33,17 +32,16 @@ class DeviceView:
         self._logs: dict[str, str] = {}
         self._gap = ""
 
-    def take(self, item: DeviceEvent | Gap) -> Self:
-        """Add an item of a stream, and return the view."""
+    def take(self, item: DeviceEvent | Gap) -> None:
+        """Add an item of a stream."""
         if isinstance(item, Gap):
             self._gap = gap_text(item)
-            return self
+            return
         name = item.device_id
         self._seen[name] = shown_time(item.received_at or item.timestamp)
         self._values.setdefault(name, {}).update(item.telemetry or item.properties or {})
         if item.log is not None:
             self._logs[name] = f"{plain(item.log.severity or '')} {plain(item.log.message)}"
-        return self
 
     def __rich__(self) -> Group:
         """Return what is drawn: for each device its id and time, its values, and its log."""
@@ -63,11 +61,6 @@ class DeviceView:
             yield Text(f"there may be a gap: {self._gap}", "dim")
 
 
-def can_draw(settings: Settings) -> bool:
-    """Return whether a view can be drawn: on a terminal, unless JSON is written."""
-    return fancy(sys.stdout) and not settings.as_json
-
-
 def draw_devices(
     settings: Settings,
     devices: Sequence[str],
@@ -79,14 +72,10 @@ def draw_devices(
 
     async def work() -> None:
         view = DeviceView(devices)
-        console = output_console()
+        live = Live(view, console=output_console(), refresh_per_second=A_SECOND)
         async with client_of(settings) as client, contextlib.aclosing(streaming(client)) as stream:
-            with Live(view, console=console, refresh_per_second=A_SECOND):
-                count = 0
-                async for item in stream:
+            with live:
+                async for item in first(stream, limit):
                     view.take(item)
-                    count += 1
-                    if count == limit:
-                        break
 
     run_reading(work)

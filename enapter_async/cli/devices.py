@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,17 @@ import click
 
 from enapter_async.cli import device_view, following, objects, writing
 from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.noun_options import names_in, stop_after, through_site, with_new_credentials
+from enapter_async.cli.noun_options import (
+    fields_given,
+    names_in,
+    stop_after,
+    through_site,
+    with_new_credentials,
+)
 from enapter_async.cli.options import Settings, SharedGroup, seconds_option
 from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.cli.selecting import selection_options
-from enapter_async.operation import UNSET
+from enapter_async.cli.streams import fancy
 from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.device_selection import Selection
 from enapter_async.operations.devices import (
@@ -107,18 +114,8 @@ def update_device(
     settings: Settings, device: str, site_id: str | None, name: str | None, slug: str | None
 ) -> None:
     """Set a device's name, its slug, or both."""
-    for option, value in (("--name", name), ("--slug", slug)):
-        if value == "":
-            raise click.UsageError(
-                f"{option} is empty, but the API treats an empty value as 'no change'"
-            )
-    operation = UpdateDevice(
-        device_id=device,
-        site_id=site_id,
-        name=UNSET if name is None else name,
-        slug=UNSET if slug is None else slug,
-    )
-    writing.write_object(settings, operation)
+    fields = fields_given(name=name, slug=slug)
+    writing.write_object(settings, UpdateDevice(device_id=device, site_id=site_id, **fields))
 
 
 @command.command("delete")
@@ -190,7 +187,7 @@ def watch_devices(
     def streaming(client: Client) -> AsyncGenerator[DeviceEvent | Gap, None]:
         return client.devices.watch(devices, site_id=site_id)
 
-    if live and device_view.can_draw(settings):
+    if live and fancy(sys.stdout) and not settings.as_json:
         device_view.draw_devices(settings, devices, streaming, limit=limit)
     else:
         following.follow_objects(settings, streaming, following.line_of_event, limit=limit)

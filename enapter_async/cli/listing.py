@@ -1,13 +1,14 @@
 """The options of lists."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import click
 
 from enapter_async.cli.groups import Decorator, together
+from enapter_async.cli.noun_options import names_in
 
 
 @attrs.frozen(kw_only=True)
@@ -23,28 +24,7 @@ class Listing:
 
 def listing_options(*columns: str) -> Decorator:
     """Add the options of a list to a command, which receives them as `listing`."""
-
-    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(command)
-        def with_listing(
-            *given: Any, limit: int | None, output: str | None, chosen: str | None, **named: Any
-        ) -> Any:
-            names = [name.strip() for name in (chosen or "").split(",") if name.strip()]
-            listing = Listing(
-                limit=limit,
-                output=output,
-                columns=tuple(names) or columns,
-                chosen=bool(names),
-            )
-            return command(*given, listing=listing, **named)
-
-        return _options(columns)(with_listing)
-
-    return with_options
-
-
-def _options(columns: Sequence[str]) -> Decorator:
-    return together(
+    options = together(
         click.option("--limit", type=click.IntRange(min=1), help="List at most this many."),
         click.option(
             "--output",
@@ -60,3 +40,18 @@ def _options(columns: Sequence[str]) -> Decorator:
             f"object, such as connectivity.status.  [default: {','.join(columns)}]",
         ),
     )
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_listing(
+            *given: Any, limit: int | None, output: str | None, chosen: str | None, **named: Any
+        ) -> Any:
+            names = names_in(chosen)
+            listing = Listing(
+                limit=limit, output=output, columns=names or columns, chosen=bool(names)
+            )
+            return command(*given, listing=listing, **named)
+
+        return options(with_listing)
+
+    return with_options

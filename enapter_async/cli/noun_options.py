@@ -1,5 +1,7 @@
 """Options that the commands of several nouns share."""
 
+from typing import Any
+
 import click
 
 from enapter_async.cli.groups import together
@@ -35,6 +37,20 @@ with_new_credentials = together(
 def names_in(expand: str | None) -> tuple[str, ...]:
     """Return the comma-separated names in an option's value."""
     return tuple(name.strip() for name in (expand or "").split(",") if name.strip())
+
+
+def fields_given(**options: Any) -> dict[str, Any]:
+    """Return the fields that an update is to set, without those whose option was not given.
+
+    Raises:
+        click.UsageError: one is empty.
+    """
+    if "" in options.values():
+        [name, *_] = (name for name, value in options.items() if value == "")
+        raise click.UsageError(
+            f"--{name} is empty, but the API treats an empty value as 'no change'"
+        )
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def pair_of(text: str, option: str) -> tuple[str, str]:

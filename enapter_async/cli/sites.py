@@ -7,10 +7,10 @@ import click
 from enapter_async.cli import objects, writing
 from enapter_async.cli.groups import together
 from enapter_async.cli.listing import Listing, listing_options
+from enapter_async.cli.noun_options import fields_given
 from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.models.sites import SiteLocation
-from enapter_async.operation import UNSET
 from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 
 _place_options = together(
@@ -64,18 +64,8 @@ def update_site(
     settings: Settings, site: str | None, name: str | None, timezone: str | None, **place: Any
 ) -> None:
     """Set the name, time zone or location of a site; without an id, the gateway's own site."""
-    for option, value in (("--name", name), ("--timezone", timezone)):
-        if value == "":
-            raise click.UsageError(
-                f"{option} is empty, but the API treats an empty value as 'no change'"
-            )
-    location = _location(place)
-    operation = UpdateSite(
-        site_id=site,
-        name=UNSET if name is None else name,
-        timezone=UNSET if timezone is None else timezone,
-        location=UNSET if location is None else location,
-    )
+    fields = fields_given(name=name, timezone=timezone, location=_location(place))
+    operation = UpdateSite(site_id=site, **fields)
     if site is None:
         objects.show_object(settings, lambda client: client.execute(operation))
     else:
