@@ -14,7 +14,7 @@ import click
 
 from enapter_async.cli.causes import causes_in
 from enapter_async.cli.connecting import client_of, connection_of
-from enapter_async.cli.endings import exit_of_report
+from enapter_async.cli.endings import exit_of_job, exit_of_report
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
@@ -328,18 +328,6 @@ def show_status(settings: Settings, job: Job) -> Exit:
         for file in status.credentials:
             console.print(f"configurations: {plain(file)}", markup=False, highlight=False)
     return exit_of_job(status)
-
-
-def exit_of_job(status: JobStatus) -> Exit:
-    """Return a job's exit code; while it is in progress, it reflects the outcomes so far."""
-    if status.counts[State.UNKNOWN]:
-        return Exit.UNKNOWN
-    if status.over and not status.ended:
-        return Exit.STOPPED
-    if status.counts[State.FAILED] or status.counts[State.DIFFERS]:
-        return Exit.FAILED
-    left = status.counts[State.HELD] or status.counts[State.PENDING]
-    return Exit.STOPPED if status.over and left else Exit.DONE
 
 
 def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:

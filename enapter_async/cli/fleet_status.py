@@ -15,6 +15,7 @@ from rich.console import Console
 
 from enapter_async.cli import completion
 from enapter_async.cli.causes import causes_in, show_causes
+from enapter_async.cli.endings import exit_of_run
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import (
     WORKERS,
@@ -54,17 +55,6 @@ _DAY: Final = 86_400.0
 _EXPLAINED: Final = (State.PENDING, State.DIFFERS, State.FAILED, State.UNKNOWN)
 _EXPLAINED_AT_MOST: Final = 100_000
 """Operations; finding the causes among more of them would take longer than a status should."""
-
-
-def exit_of_run(status: RunStatus) -> Exit:
-    """Return a run's exit code; while the run is in progress, it reflects the outcomes so far."""
-    if status.open_ends or status.repeatable:
-        return Exit.UNKNOWN
-    if not status.running and (status.counts[State.HELD] or not status.complete):
-        return Exit.STOPPED
-    if status.counts[State.FAILED] or status.counts[State.DIFFERS]:
-        return Exit.FAILED
-    return Exit.STOPPED if status.counts[State.PENDING] and not status.running else Exit.DONE
 
 
 def row_of_run(folder: Place, status: RunStatus) -> dict[str, Any]:

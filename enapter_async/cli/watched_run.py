@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import attrs
 
+from enapter_async.cli.endings import exit_of_job, exit_of_run
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.fleet_jobs import exit_of_job, resume_command, status_row
-from enapter_async.cli.fleet_status import exit_of_run, row_of_run
+from enapter_async.cli.fleet_jobs import resume_command, status_row
+from enapter_async.cli.fleet_status import row_of_run
 from enapter_async.cli.places import Place
 from enapter_async.cli.runner import commands_on
 from enapter_async.fleet.distributed.job import Job
