@@ -10,8 +10,7 @@ import click
 from enapter_async.api.accepted import WAIT
 from enapter_async.api.checking import checked
 from enapter_async.cli import objects, writing
-from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.noun_options import through_site
+from enapter_async.cli.noun_options import Listing, listing_options, through_site
 from enapter_async.cli.options import Settings, SharedGroup, seconds_option, time_option
 from enapter_async.cli.prompts import confirm
 from enapter_async.models.commands import ExecutionsOrder

@@ -4,21 +4,18 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
-
-import attrs
+from typing import Final, TypeVar
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.descriptors import connections
 from enapter_async.cli.options import Settings, tell, warn
-from enapter_async.cli.patience import Patience
 from enapter_async.client import Client
 from enapter_async.concealment import concealing
 from enapter_async.environment import ENVIRONMENT, LOG_VARIABLE
 from enapter_async.errors import ConfigurationError
-from enapter_async.hooks import Hook
+from enapter_async.hooks import AttemptFailed, Event, Hook, Waited, Waiting
 from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
@@ -26,6 +23,9 @@ from enapter_async.profiles.connection import Connection, Setting, choose, resol
 from enapter_async.text import plain
 
 T = TypeVar("T")
+
+TOLD_EVERY: Final = 5.0
+"""Seconds of waiting between two messages, and before the first."""
 
 
 @concealing
@@ -44,11 +44,8 @@ def client_of(
         ConfigurationError: there is no token, or a setting is invalid.
     """
     connection = connection_of(settings)
-    policy = RetryPolicy()
-    if settings.attempts is not None:
-        policy = attrs.evolve(policy, attempts=settings.attempts)
-    if settings.deadline is not None:
-        policy = attrs.evolve(policy, deadline=settings.deadline)
+    usual = RetryPolicy()
+    environ = {LOG_VARIABLE: "info", **os.environ} if settings.verbose else os.environ
     possible = connections(max(in_flight, 1))
     if possible < in_flight:
         tell(
@@ -62,10 +59,13 @@ def client_of(
             base_url=connection.base_url.value,
             user=connection.user.value,
             proxy=connection.proxy.value,
-            retry=policy,
+            retry=RetryPolicy(
+                attempts=settings.attempts or usual.attempts,
+                deadline=settings.deadline or usual.deadline,
+            ),
             pacing=None if limiter else Pacing(max_in_flight=possible, max_rate=settings.max_rate),
             limiter=limiter,
-            hooks=(*hooks, *asked_for(_log_settings(settings))) or (Patience(tell),),
+            hooks=(*hooks, *asked_for(environ)) or (Patience(tell),),
             ssl_context=connection.ssl_context(),
             allow_insecure_http=connection.allow_insecure_http.value,
         )
@@ -131,5 +131,21 @@ def read_token(path: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _log_settings(settings: Settings) -> Mapping[str, str]:
-    return {LOG_VARIABLE: "info", **os.environ} if settings.verbose else os.environ
+class Patience:
+    """A hook that prints a line each time that calls have waited for five more seconds."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._why = ""
+        self._waited = self._told = 0.0
+
+    def __call__(self, event: Event, /) -> None:
+        """Receive an event of a call."""
+        if isinstance(event, AttemptFailed):
+            status = event.attempt.status
+            self._why = f"HTTP {status}" if status else event.attempt.error_type
+        elif isinstance(event, Waiting | Waited):
+            self._waited += event.seconds
+            if self._why and self._waited >= self._told + TOLD_EVERY:
+                self._told = self._waited
+                self._tell(f"waiting for the server, {self._waited:.0f} s in all: {self._why}")

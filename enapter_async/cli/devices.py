@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enapter_async.cli import device_view, following, objects, writing
-from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.noun_options import (
+    Listing,
     fields_given,
+    listing_options,
     names_in,
     stop_after,
     through_site,

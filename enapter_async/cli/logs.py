@@ -7,8 +7,7 @@ import click
 
 from enapter_async.cli import following, objects
 from enapter_async.cli.groups import together
-from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.noun_options import stop_after, through_site
+from enapter_async.cli.noun_options import Listing, listing_options, stop_after, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 

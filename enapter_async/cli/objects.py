@@ -12,7 +12,7 @@ import click
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit, exit_of_error
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.listing import Listing
+from enapter_async.cli.noun_options import Listing
 from enapter_async.cli.options import Settings, tell_of_doctor, warn
 from enapter_async.cli.rows import json_line, text_of
 from enapter_async.cli.streams import fancy

@@ -10,8 +10,7 @@ import click
 
 from enapter_async.cli import following, objects, writing
 from enapter_async.cli.groups import together
-from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.noun_options import stop_after
+from enapter_async.cli.noun_options import Listing, listing_options, stop_after
 from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.models.rules import RuleRuntimeVersion, RuleScript

@@ -6,8 +6,7 @@ import click
 
 from enapter_async.cli import objects, writing
 from enapter_async.cli.groups import together
-from enapter_async.cli.listing import Listing, listing_options
-from enapter_async.cli.noun_options import fields_given
+from enapter_async.cli.noun_options import Listing, fields_given, listing_options
 from enapter_async.cli.options import Settings, SharedGroup
 from enapter_async.cli.prompts import confirm_deletion
 from enapter_async.models.sites import SiteLocation

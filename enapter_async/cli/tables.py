@@ -9,7 +9,7 @@ import click
 from rich.cells import cell_len
 
 from enapter_async.cli import summary
-from enapter_async.cli.listing import Listing
+from enapter_async.cli.noun_options import Listing
 from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.streams import fancy

@@ -9,9 +9,9 @@ import pytest
 
 from enapter_async.cli.app import cli
 from enapter_async.cli.causes import causes_of
+from enapter_async.cli.connecting import Patience
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.groups import Nouns, SharedOption
-from enapter_async.cli.patience import Patience
 from enapter_async.emulator import World
 from enapter_async.errors import Attempt, Certainty, HostDownError
 from enapter_async.fleet import Outcome, Report, State
