@@ -123,8 +123,8 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet/test_damaged_files.py fleet/test_files_gone.py fleet/test_read_only.py",
     "fleet.journal.sqlite.lock": "fleet/test_journal.py fleet/test_read_only.py",
     "fleet.journal.stop_request": "integrations/test_job_stopping.py cli/test_stop.py",
-    "fleet.journal.wave_verification": "fleet/test_wave_verification.py fleet/test_passing.py",
-    "fleet.journal.waves": "fleet/test_passing.py fleet/test_waves.py",
+    "fleet.journal.waves": "fleet/test_wave_verification.py fleet/test_passing.py "
+    "fleet/test_waves.py",
     "fleet.journal.sqlite.writer": "fleet/test_journal_writer.py fleet/test_journal_failure.py",
     "fleet.operation_files": "fleet/test_operation_files.py fleet/test_spreadsheets.py",
     "fleet.options": "fleet/test_options.py cli/test_options.py",

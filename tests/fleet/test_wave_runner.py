@@ -20,7 +20,7 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.planning.drift import Guard
+from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.waits import Reason, Wait
@@ -95,7 +95,7 @@ class Stand:
 
     def __init__(
         self,
-        rollout: Rollout | None,
+        rollout: Rollout,
         works: Sequence[WorkItem] = (),
         *,
         sizes: list[int] | None = None,
@@ -114,7 +114,7 @@ class Stand:
             sizes=sizes,
             items_of=self._items_of,
             log=None,
-            guard=guard,
+            guard=guard or StateGuard(self.caller, GuardMode.NONE),
             on_event=self.events.append,
         )
 
@@ -154,14 +154,6 @@ async def test_unknown_sizes_are_not_reported() -> None:
     stand = Stand(Rollout())
     await stand.stages.turn_to(0)
     assert stand.events == [WaveBegan(number=1, size=None, waves=None)]
-
-
-async def test_without_a_rollout_nothing_is_reported_or_read() -> None:
-    stand = Stand(None)
-    await stand.stages.turn_to(0)
-    stand.applied(rename("a"))
-    await stand.stages.finish()
-    assert (stand.events, stand.caller.began) == ([], [])
 
 
 async def test_an_outcome_before_any_wave_belongs_to_none() -> None:

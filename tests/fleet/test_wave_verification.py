@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async.fleet.journal.wave_verification import WaveVerification
+from enapter_async.fleet.journal.waves import WaveVerification
 from enapter_async.fleet.outcomes import State
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
@@ -33,7 +33,7 @@ def applied(*operations: Operation[Any]) -> WaveVerification:
 
 def test_the_initial_state_is_empty() -> None:
     findings = WaveVerification(3)
-    assert (findings.number, findings.bad, findings.online) == (3, "", None)
+    assert (findings.number, findings.bad, findings.seen) == (3, "", None)
     assert findings.shown() == []
 
 

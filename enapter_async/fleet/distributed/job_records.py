@@ -11,7 +11,6 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
-from enapter_async.fleet.distributed.examination import Seen
 from enapter_async.fleet.distributed.partition_lease import LEASE_S, PartitionLeases
 from enapter_async.fleet.distributed.uninterrupted import Uninterrupted
 from enapter_async.fleet.errors import AlreadyResumedError, RunBusyError
@@ -24,6 +23,7 @@ from enapter_async.fleet.journal.job_database import (
     facts_in,
 )
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.waves import Seen
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.rollout.abort import AbortCriterion
 from enapter_async.fleet.rollout.waves import Rollout
@@ -111,7 +111,7 @@ class JobRecord:
             ),
             stop=row["stop"],
             ended=row["ended_at"] is not None,
-            seen=Seen() if row["seen"] is None else Seen.from_text(row["seen"]),
+            seen=_seen_in(row["seen"]),
             token=row["token"],
             elapsed=(row["ended_at"] or row["stopped_at"] or now) - row["created_at"],
             resumes=row["resumes"],
@@ -237,7 +237,7 @@ class Control:
             worker=self.worker,
             wave=job.position.wave,
             to_wave=wave,
-            seen=seen.as_text(),
+            seen=json.dumps(attrs.asdict(seen)),
         )
         return bool(rows)
 
@@ -307,6 +307,14 @@ class Control:
         return await self.database.execute(
             "SELECT at, who, what FROM {p}note WHERE job = :job ORDER BY at", job=job
         )
+
+
+def _seen_in(text: str | None) -> Seen:
+    if text is None:
+        return Seen()
+    found = json.loads(text)
+    met = {gate: tuple(names) for gate, names in found["met"].items()}
+    return Seen(online=tuple(found["online"]), met=met, sites=found["sites"])
 
 
 def _wave(row: Row) -> WaveCounts:

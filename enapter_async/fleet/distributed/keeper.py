@@ -1,19 +1,23 @@
 """Moves a job from wave to wave, and stops it. One worker at a time does this."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 import attrs
 
 from enapter_async.client import Client
 from enapter_async.fleet.distributed.coordinator import Begin, End, Hold, Stop, next_step
-from enapter_async.fleet.distributed.examination import Examination, Seen, is_examined
 from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Place
 from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.waves import Seen
 from enapter_async.fleet.patience import PatientReads
+from enapter_async.fleet.rollout.examination import Examination, sampled
 from enapter_async.fleet.waits import Wait
 
 logger = logging.getLogger(LOGGER)
@@ -82,7 +86,7 @@ class Keeper:
                 await _stop(control, job, step.why)
             case Hold():
                 await control.hold(job, step.seconds)
-            case Begin() if job.rollout is not None and is_examined(job.rollout):
+            case Begin() if job.rollout and (job.rollout.health or job.rollout.gates):
                 examining = self._examining[job.name] = _Examining()
                 clock, patience = client.clock, job.facts["max_pause"]
                 reads = PatientReads(client, clock, patience, examining.waits)
@@ -109,8 +113,8 @@ class Keeper:
     ) -> None:
         apart = ""
         if not job.position.accepted:
-            judged = await examination.after(job.seen)
-            apart = f"; {judged.apart} devices are not configured" if judged.apart else ""
+            judged = await examination.after(job.position.wave, job.seen)
+            apart = judged.apart_text
             if judged.why:
                 number = job.position.wave + 1
                 why = f"wave {number} did not pass: {judged.why}{apart}"
@@ -120,7 +124,16 @@ class Keeper:
         journals = [
             self.place.partition(job.name, row["no"]) for row in rows if row["wave"] == wave
         ]
-        await _begin(control, job, wave, await examination.before(journals), apart)
+        items = _items_in(journals)
+        sample = await asyncio.to_thread(sampled, examination.rollout, items)
+        await _begin(control, job, wave, await examination.before(wave, sample), apart)
+
+
+def _items_in(journals: Sequence[str]) -> Iterator[WorkItem]:
+    """Yield the items of these partitions."""
+    for each in journals:
+        with contextlib.closing(read_journal(each)) as journal:
+            yield from journal.items()
 
 
 async def _begin(control: Control, job: JobRecord, wave: int, seen: Seen, apart: str = "") -> None:

@@ -7,8 +7,9 @@ anything of the next wave is sent, and *not passed* contains the reason. If *beg
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
+
+import attrs
 
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.reading import PAGE_ROWS, Journal
@@ -23,14 +24,64 @@ from enapter_async.fleet.journal.records import (
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import Writer
-from enapter_async.fleet.journal.wave_verification import WaveVerification
 from enapter_async.fleet.outcomes import State
+from enapter_async.operation import Operation, Repeat, described
 
 _NOT_BEGUN: Final = bytes((Mark.UNTOUCHED, Mark.UNCHANGED, Mark.MISSING))
-_NOTHING: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 _MAYBE_DONE: Final = frozenset(
     {Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.DIFFERS, Mark.PENDING, Mark.UNKNOWN}
 )
+
+
+@attrs.frozen(kw_only=True)
+class Seen:
+    """The devices of a wave before it: those online, and those that met each gate's condition.
+
+    `sites` has the sites of the latter, as far as they are known.
+    """
+
+    online: tuple[str, ...] = ()
+    met: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    sites: Mapping[str, str] = attrs.field(factory=dict)
+
+
+class WaveVerification:
+    """Collects the outcomes of a wave's items in order, and the values its devices must show.
+
+    `number` counts from 0. `bad` names the first item that ended badly, or is "". `seen` is what
+    was found before the wave, or None if this was not checked.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.bad = ""
+        self.seen: Seen | None = None
+        self._set: dict[Any, list[Operation[Any]]] = {}
+
+    def take(self, operation: Operation[Any], state: State) -> None:
+        """Record the outcome of an item."""
+        if not state.done:
+            self.bad = self.bad or f"{described(operation)} ended as '{state}'"
+            return
+        self.outdo(operation)
+        if state is State.APPLIED and operation.repeat is Repeat.CONVERGENT:
+            self._set.setdefault(operation.writes_to(), []).append(operation)
+
+    def outdo(self, operation: Operation[Any]) -> None:
+        """Record a later operation; values that it overwrites or deletes are not verified."""
+        thing = operation.writes_to()
+        if thing not in self._set:
+            return
+        fields = operation.changes().keys()
+        self._set[thing] = [
+            each
+            for each in self._set[thing]
+            if not operation.holds(None) and each.changes().keys() - fields
+        ]
+
+    def shown(self) -> list[Operation[Any]]:
+        """Return the operations whose effects must be visible now."""
+        return [each for done in self._set.values() for each in done]
 
 
 class WaveLog:
@@ -57,10 +108,8 @@ class WaveLog:
         self._replay = replay
         self._left = left
         self._accept = accept
-        self._online: dict[int, tuple[str, ...]] = {}
-        """The devices that were online before each wave that has started but not passed."""
-        self._met: dict[int, dict[str, tuple[str, ...]]] = {}
-        """The devices that met the condition of each gate before these waves."""
+        self._seen: dict[int, Seen] = {}
+        """What was found before each wave that has started but not passed."""
         self._passed: set[int] = set()
         self._refused: set[int] = set()
         for event in journal.notes():
@@ -72,16 +121,16 @@ class WaveLog:
             return
         wave = number - 1
         if event.kind == WAVE_BEGUN:
-            online = event.details.get("online")
-            names = online if isinstance(online, list) else ()
             self._passed.discard(wave)
-            self._online[wave] = tuple(each for each in names if isinstance(each, str))
             met = event.details.get("met")
-            self._met[wave] = {
-                gate: tuple(each for each in named if isinstance(each, str))
-                for gate, named in (met if isinstance(met, dict) else {}).items()
-                if isinstance(named, list)
-            }
+            self._seen[wave] = Seen(
+                online=_names(event.details.get("online")),
+                met={
+                    gate: _names(named)
+                    for gate, named in (met if isinstance(met, dict) else {}).items()
+                    if isinstance(named, list)
+                },
+            )
         elif event.kind == WAVE_PASSED:
             self._close(wave)
         elif event.kind == WAVE_NOT_PASSED:
@@ -95,18 +144,14 @@ class WaveLog:
         These are the waves that were started but have not passed. Journals of older versions have
         no notes; for these, the first `careful` waves count.
         """
-        found = {wave for wave in self._online if wave < before}
+        found = {wave for wave in self._seen if wave < before}
         if self._replay is not None:
             found |= {wave for wave in range(min(before, careful)) if wave not in self._passed}
         return sorted(found)
 
-    def online(self, wave: int) -> tuple[str, ...] | None:
-        """Return the devices that were online before a wave; None if this was not checked."""
-        return self._online.get(wave)
-
-    def met(self, wave: int) -> dict[str, tuple[str, ...]]:
-        """Return the devices that met the condition of each gate before a wave."""
-        return self._met.get(wave, {})
+    def seen(self, wave: int) -> Seen | None:
+        """Return what was found before a wave; None if this was not checked."""
+        return self._seen.get(wave)
 
     def is_accepted(self, wave: int) -> bool:
         """Return whether the run continues even though a wave did not pass its check."""
@@ -123,7 +168,7 @@ class WaveLog:
         if replay is None:
             return None
         verification = WaveVerification(wave)
-        noted = wave in self._online
+        noted = wave in self._seen
         left = [(item, state) for item, state in self._left if item.wave == wave]
         for item, state in left:
             if item.seq not in replay.acknowledged:
@@ -151,16 +196,12 @@ class WaveLog:
 
     # Writing.
 
-    def begun(
-        self, wave: int, online: Sequence[str], met: Mapping[str, Sequence[str]] = _NOTHING
-    ) -> None:
-        """Record that a wave starts, which of its devices are online, and which meet each gate."""
+    def begun(self, wave: int, seen: Seen) -> None:
+        """Record that a wave starts, and what was found before it."""
         self._passed.discard(wave)
-        self._online[wave] = tuple(online)
-        self._met[wave] = {gate: tuple(names) for gate, names in met.items()}
-        details: dict[str, Any] = {"online": list(online)} if online else {}
-        if met:
-            details["met"] = {gate: list(names) for gate, names in met.items()}
+        self._seen[wave] = seen
+        found = {"online": seen.online, "met": seen.met}
+        details = {name: value for name, value in found.items() if value}
         self._writer.add(self._row(wave, WAVE_BEGUN, details))
 
     async def passed(self, wave: int, *, read_back: int = 0) -> None:
@@ -191,9 +232,14 @@ class WaveLog:
     def _close(self, wave: int) -> None:
         self._passed.add(wave)
         self._refused.discard(wave)
-        self._online.pop(wave, None)
+        self._seen.pop(wave, None)
 
     def _row(self, wave: int, kind: str, details: Mapping[str, Any]) -> EventRow:
         return event_row(
             None, kind, self._at_ms(), detail=detail_text({"wave": wave + 1, **details})
         )
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    names = found if isinstance(found, list) else ()
+    return tuple(each for each in names if isinstance(each, str))

@@ -32,6 +32,11 @@ class Judgement:
     why: str = ""
     apart: int = 0
 
+    @property
+    def apart_text(self) -> str:
+        """The number of those that count separately, after a semicolon; "" if there are none."""
+        return f"; {self.apart} devices are not configured" if self.apart else ""
+
 
 @attrs.frozen
 class Gates:
@@ -40,11 +45,6 @@ class Gates:
     client: Caller
     gates: tuple[Gate, ...]
     clock: Clock = Clock()
-
-    @property
-    def sample(self) -> int:
-        """How many devices of a wave are read at most."""
-        return max((each.sample for each in self.gates), default=0)
 
     async def before(self, devices: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Return, for each gate, the devices that meet its condition before a wave."""
