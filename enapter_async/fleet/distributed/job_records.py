@@ -12,7 +12,6 @@ import attrs
 
 from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
 from enapter_async.fleet.distributed.partition_lease import LEASE_S, PartitionLeases
-from enapter_async.fleet.distributed.uninterrupted import Uninterrupted
 from enapter_async.fleet.errors import AlreadyResumedError, RunBusyError
 from enapter_async.fleet.journal.job_database import (
     COUNTED,
@@ -136,7 +135,7 @@ class JobRecord:
 class Control:
     """Controls the jobs in one database on behalf of `worker`."""
 
-    database: JobDatabase = attrs.field(converter=Uninterrupted)
+    database: JobDatabase
     worker: str = ""
     lease: float = LEASE_S
     leases: PartitionLeases = attrs.field(init=False)

@@ -10,9 +10,10 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError, RunNotFoundError, RunRefusedError
@@ -76,8 +77,16 @@ STOP: Final = (
 """Stops a job; "" stands for the only job."""
 
 
-class JobDatabase(Protocol):
-    """Executes statements about jobs; `{p}`, `{now}` and similar fields depend on the database."""
+class JobDatabase(ABC):
+    """Executes statements about jobs; `{p}`, `{now}` and similar fields depend on the database.
+
+    Each statement is executed to its end, even if the task that waits for it is cancelled. A
+    connection with an interrupted statement can only be closed, and everything else that waits for
+    it would fail: other partitions would not be renewed, or not be returned.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[list[Row]]] = set()
 
     async def execute(self, sql: str, **values: Any) -> list[Row]:
         """Execute one statement, and return its rows.
@@ -85,7 +94,7 @@ class JobDatabase(Protocol):
         Raises:
             JournalError: the database cannot be used now.
         """
-        ...
+        return await self._whole(self._execute(sql, values))
 
     async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
         """Execute `second` only if `first` returns a row, both or neither; return those rows.
@@ -93,13 +102,38 @@ class JobDatabase(Protocol):
         Raises:
             JournalError: the database cannot be used now.
         """
-        ...
+        return await self._whole(self._execute_both(first, second, values))
 
     async def close(self) -> None:
-        """Close the connection; safe to repeat."""
+        """Wait for statements in progress, and close the connection; safe to repeat."""
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._close()
+
+    async def _whole(self, executing: Coroutine[Any, Any, list[Row]]) -> list[Row]:
+        running = asyncio.create_task(executing)
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    def _ended(self, running: "asyncio.Task[list[Row]]") -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # whoever waits receives it; otherwise nobody needs it
+
+    @abstractmethod
+    async def _execute(self, sql: str, values: Mapping[str, Any]) -> list[Row]: ...
+
+    @abstractmethod
+    async def _execute_both(
+        self, first: str, second: str, values: Mapping[str, Any]
+    ) -> list[Row]: ...
+
+    @abstractmethod
+    async def _close(self) -> None: ...
 
 
-class SQLiteJobs:
+class SQLiteJobs(JobDatabase):
     """The tables of one job, in the file `job.db` of its folder."""
 
     words: Final = {
@@ -110,6 +144,7 @@ class SQLiteJobs:
     }
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__()
         self.path = path
         self._connection = connection
         self._turn = asyncio.Lock()
@@ -165,14 +200,12 @@ class SQLiteJobs:
         except sqlite3.Error as error:
             raise JournalError(f"{self.path} cannot be used: {error}") from None
 
-    async def execute(self, sql: str, **values: Any) -> list[Row]:
+    async def _execute(self, sql: str, values: Mapping[str, Any]) -> list[Row]:
         """Execute one statement on a thread: another process may hold the file for a moment."""
         async with self._turn:
             return await asyncio.to_thread(self.execute_now, sql, **values)
 
-    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
-        """Execute `second` only if `first` returns a row, both or neither; return those rows."""
-
+    async def _execute_both(self, first: str, second: str, values: Mapping[str, Any]) -> list[Row]:
         def both() -> list[Row]:
             self.execute_now("BEGIN IMMEDIATE")
             try:
@@ -188,8 +221,7 @@ class SQLiteJobs:
         async with self._turn:
             return await asyncio.to_thread(both)
 
-    async def close(self) -> None:
-        """Close the file."""
+    async def _close(self) -> None:
         self.close_now()
 
     def close_now(self) -> None:

@@ -12,7 +12,7 @@ _WORKERS: Final = "distributed/test_open_client.py::"
 BACKENDS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "an abandoned request cuts the connection of all others": Break(
-            "fleet.distributed.uninterrupted:Uninterrupted._whole",
+            "fleet.journal.job_database:JobDatabase._whole",
             "await asyncio.shield(running)",
             "await running",
             by=f"{_DATABASE}test_an_abandoned_request_disturbs_no_other",
