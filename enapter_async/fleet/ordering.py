@@ -92,14 +92,14 @@ class GroupLimit:
     Items without a group are not limited.
     """
 
-    def __init__(self, most: int | None) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
         self._busy: dict[str, int] = {}
         self._parked: dict[str, deque[WorkItem]] = {}
 
     def admit(self, item: WorkItem) -> bool:
         """Return whether the item may start at once; otherwise park it."""
-        if self._most is None or not item.group:
+        if not item.group:
             return True
         busy = self._busy.get(item.group, 0)
         if busy >= self._most:
@@ -110,7 +110,7 @@ class GroupLimit:
 
     def release(self, item: WorkItem) -> WorkItem | None:
         """Record that an admitted item finished; return the item that may start in its place."""
-        if self._most is None or not item.group:
+        if not item.group:
             return None
         parked = self._parked.get(item.group)
         if parked:

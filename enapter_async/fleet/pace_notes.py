@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import attrs
 
@@ -16,12 +16,8 @@ APART_S: Final = 1.0
 PACE: Final = "pace"
 
 
-class Notes(Protocol):
-    """Interface for writing notes about a run; implemented by `JournalSession`."""
-
-    def note(self, kind: str, details: Mapping[str, Any]) -> None:
-        """Write a note about the run."""
-        ...
+Note = Callable[[str, Mapping[str, Any]], None]
+"""Writes a note about a run, of a kind and with details, as `JournalSession.note` does."""
 
 
 class PaceNotes:
@@ -32,11 +28,11 @@ class PaceNotes:
     """
 
     def __init__(
-        self, clock: Clock, on_event: Callable[[RunEvent], None], notes: Notes | None
+        self, clock: Clock, on_event: Callable[[RunEvent], None], note: Note | None
     ) -> None:
         self._monotonic = clock.monotonic
         self._on_event = on_event
-        self._notes = notes
+        self._note = note
         self._kind = pace_kind(None)
         self._told_at = 0.0
         self._told_refusals = 0
@@ -57,7 +53,7 @@ class PaceNotes:
 
     def _write(self, pace: Pace) -> None:
         self._told_refusals = pace.refused_in_all
-        if self._notes is not None:
+        if self._note is not None:
             details = {
                 "rate": pace.rate,
                 "declared": pace.declared,
@@ -66,16 +62,16 @@ class PaceNotes:
                 "ended": pace.ended,
                 "refused_in_all": pace.refused_in_all,
             }
-            self._notes.note(PACE, details)
+            self._note(PACE, details)
 
 
 @contextmanager
 def pace_noted(
-    limiter: Limiter, clock: Clock, on_event: Callable[[RunEvent], None], notes: Notes | None
+    limiter: Limiter, clock: Clock, on_event: Callable[[RunEvent], None], note: Note | None
 ) -> Iterator[None]:
     """Report and note the limiter's paces during the block; refusals count from its start."""
     before = limiter.pace().refused_in_all
-    paces = PaceNotes(clock, on_event, notes)
+    paces = PaceNotes(clock, on_event, note)
 
     def since(pace: Pace) -> Pace:
         return attrs.evolve(pace, refused_in_all=pace.refused_in_all - before)

@@ -263,7 +263,8 @@ class Run(Generic[OperationT]):
                 self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)
         if self._limiter is not None:
-            exits.enter_context(pace_noted(self._limiter, self._clock, self._tell, session))
+            note = None if session is None else session.note
+            exits.enter_context(pace_noted(self._limiter, self._clock, self._tell, note))
         rollout, guard = self._rollout, options.guard
         reads = PatientReads(self._client, self._clock, options.max_pause, self._on_wait)
         if isinstance(guard, GuardMode):

@@ -35,7 +35,7 @@ class Paper:
 
 def test_limits_and_pauses_are_reported_at_once_and_rate_steps_once_a_second() -> None:
     ticking, paper, told = Ticking(), Paper(), list[RunEvent]()
-    notes = PaceNotes(ticking.clock(), told.append, paper)
+    notes = PaceNotes(ticking.clock(), told.append, paper.note)
     for pace in (OPEN, LIMITED, attrs.evolve(LIMITED, rate=48.0), PAUSED, LIMITED, OPEN, OPEN):
         notes.take(pace)
     assert [each.pace for each in told if isinstance(each, RunPaceChanged)] == [
@@ -63,12 +63,12 @@ def test_random_refusals_are_recorded_at_the_end_and_count_from_the_start() -> N
         limiter.refused(permit, None)
 
     refuse()
-    with pace_noted(limiter, clock, lambda _: None, paper):
+    with pace_noted(limiter, clock, lambda _: None, paper.note):
         refuse()
         refuse()
         assert paper.notes == []
     assert [each["refused_in_all"] for each in paper.notes] == [2]
-    with pace_noted(limiter, clock, lambda _: None, paper):
+    with pace_noted(limiter, clock, lambda _: None, paper.note):
         pass
     assert len(paper.notes) == 1
 

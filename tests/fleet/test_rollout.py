@@ -293,10 +293,3 @@ def test_places_of_a_group_are_passed_on_in_order_and_released() -> None:
     assert groups.admit(first), "all places are free again"
     assert groups.release(first) is None
     assert (groups._busy, groups._parked) == ({}, {}), "idle groups are forgotten"
-
-
-def test_without_a_bound_all_are_admitted() -> None:
-    groups = GroupLimit(None)
-    several = works(["a"] * 5)
-    assert all(groups.admit(each) for each in several)
-    assert all(groups.release(each) is None for each in several)

@@ -21,19 +21,6 @@ from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.plan import Plan
 
 
-class _Nobody:
-    """Stands for the client of a run that no worker has started yet; it has no token."""
-
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url
-
-    def fingerprint(self, salt: bytes) -> str:
-        return ""
-
-    def call(self, operation: Any, *, record: Any, patient: bool = False) -> Any:
-        raise NotImplementedError
-
-
 async def submit(
     operations: Operations[Any] | Plan,
     place: Place,
@@ -74,10 +61,12 @@ async def submit(
         **JournalOptions(path=place.name, facts=facts).facts,
         "level": "process",
         **new_facts(
-            _Nobody(str(parse_base_url(about, allow_insecure_http=True))),
-            at_ms=int(time.time() * 1000), known=True,
+            str(parse_base_url(about, allow_insecure_http=True)),
+            lambda _: "",  # each worker has its own token
+            at_ms=int(time.time() * 1000),
+            known=True,
         ),
-    }  # fmt: skip
+    }
     draft = Draft(
         name=job, settings=settings, run_facts=run_facts, plan="" if options.again else given.plan,
         rollout=options.rollout, force=force,

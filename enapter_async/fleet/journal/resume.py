@@ -35,16 +35,21 @@ _FACTS: Final[Mapping[str, Callable[[str], object]]] = {
 }
 
 
-def new_facts(client: KnownClient, *, at_ms: int, known: bool) -> dict[str, str]:
-    """Return the facts about a new run, against which later sessions are checked."""
+def new_facts(
+    base_url: str, fingerprint: Callable[[bytes], str], *, at_ms: int, known: bool
+) -> dict[str, str]:
+    """Return the facts about a new run, against which later sessions are checked.
+
+    `fingerprint` returns a string that identifies the client's token; "" if there is none yet.
+    """
     salt = secrets.token_bytes(16)
     return {
         "run": secrets.token_hex(8),
         "version": __version__,
         "created_ms": str(at_ms),
-        "base_url": str(client.base_url),
+        "base_url": base_url,
         "salt": salt.hex(),
-        "token": client.fingerprint(salt),
+        "token": fingerprint(salt),
         "input": "known" if known else "streamed",
     }
 
