@@ -48,7 +48,6 @@ FLOORS_OF_FLEET = (
     ("outcome_stream",),
     ("inputs", "pace_notes", "stop"),
     ("journal", "ordering"),
-    ("leased",),
     ("execution", "planning", "reporting"),
     ("accepted",),
     ("producer", "rollout", "workers"),

@@ -11,9 +11,8 @@ from enapter_async.fleet.admission import Admission
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.execution import Execution, ExecutionContext
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.lease import LeasedAttempts, SessionLease
 from enapter_async.fleet.journal.session import JournalSession
-from enapter_async.fleet.journal.store import Lease
-from enapter_async.fleet.leased import LeasedAttempts
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.planning.drift import Guard, StateGuard, look
@@ -51,7 +50,7 @@ class WorkerPool:
         self._guard: Guard | None = None
         self._concurrency = concurrency
         self._session: JournalSession | None = None
-        self._lease: Lease | None = None
+        self._lease: SessionLease | None = None
         self._on_outcome = on_outcome
         self._on_idle = on_idle
         self._ordering = Ordering()

@@ -107,7 +107,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet/test_resume.py fleet/test_absence.py fleet/test_broken_workers.py",
     "fleet.accepted": "fleet/test_accepted.py",
     "fleet.inputs": "fleet/test_operation_files.py fleet/test_run.py fleet/test_deduplication.py",
-    "fleet.leased": "fleet/test_leased.py fleet/test_postgres_troubles.py",
+    "fleet.journal.lease": "fleet/test_leased.py fleet/test_postgres_troubles.py",
     "fleet.journal": "fleet/test_journal.py fleet/test_resume.py fleet/test_intents.py "
     "fleet/test_journal_failure.py fleet/test_deduplication.py",
     "fleet.journal.sqlite.schema": "fleet/test_journal.py fleet/test_read_only.py",

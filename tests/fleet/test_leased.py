@@ -1,7 +1,6 @@
 """No attempt begins once another session may have taken over the run."""
 
 import asyncio
-from collections.abc import Callable
 
 import attrs
 import pytest
@@ -10,22 +9,8 @@ from enapter_async import Client, UpdateDevice
 from enapter_async._http.call import CallRecord
 from enapter_async.errors import Attempt, TransportError
 from enapter_async.fleet.errors import TakenOverError
-from enapter_async.fleet.leased import LeasedAttempts
+from enapter_async.fleet.journal.lease import LeasedAttempts, SessionLease
 from tests.support.server import FaultServer
-
-
-@attrs.define
-class StubLease:
-    certain: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    def is_certain(self) -> bool:
-        return self.certain.is_set()
-
-    async def until_certain(self) -> None:
-        await self.certain.wait()
-
-    def watch_stop(self, on_stop: Callable[[str], None]) -> None:
-        raise NotImplementedError
 
 
 @attrs.define
@@ -48,24 +33,23 @@ class OpenDoor:
 
 
 async def test_an_attempt_begins_only_while_the_lease_is_certain() -> None:
-    lease, door = StubLease(), OpenDoor()
+    lease, door = SessionLease(4.0, lambda: 0.0), OpenDoor()
     observer = LeasedAttempts(lease, door)
     assert not observer.may_begin()
     waiting = asyncio.create_task(observer.begin())
     await asyncio.sleep(0)
     assert not waiting.done()
-    lease.certain.set()
+    lease.renewed(0.0)
     await waiting
     assert observer.may_begin()
     assert door.waits == 0
 
 
-@attrs.define
-class EndingLease(StubLease):
+class EndingLease(SessionLease):
     """A lease that is lost once it has been checked more than `times` times."""
 
-    times: int = 0
-    taken: bool = False
+    times = 0
+    taken = False
 
     def is_certain(self) -> bool:
         self.times -= 1
@@ -92,7 +76,11 @@ class Noting(OpenDoor):
 async def test_nothing_is_sent_if_the_lease_ends_while_a_connection_is_made(
     server: FaultServer,
 ) -> None:
-    operation, lease, door = UpdateDevice(device_id="dev-1", name="New"), EndingLease(), Noting()
+    operation, lease, door = (
+        UpdateDevice(device_id="dev-1", name="New"),
+        EndingLease(4.0, float),
+        Noting(),
+    )
     async with Client("t", base_url=server.base_url) as client:
         lease.times, lease.taken = 1, True  # certain before the connection, and not after it
         record = CallRecord(observer=LeasedAttempts(lease, door))

@@ -35,10 +35,12 @@ class RowGroup:
                 waiter.set_exception(copied(failure))
 
 
-class GroupWriter(ABC):
-    """Gathers rows; a subclass decides when it writes them, and implements the rest of `Writer`.
+class Writer(ABC):
+    """Accepts rows, writes them in groups, and lets callers wait for the commit.
 
-    After a `failure` nothing more is written; `on_failure` is called once.
+    If a group cannot be written, every caller waiting for it gets a `JournalError`. From then on
+    nothing is written and every wait fails, because a journal with a gap would be misleading.
+    `on_failure` is called once. A subclass decides when it writes.
     """
 
     def __init__(self, on_failure: Callable[[JournalError], None]) -> None:
@@ -56,6 +58,26 @@ class GroupWriter(ABC):
         """Submit a fact about the run, replacing one of the same name."""
         self._next.facts[key] = value
         self._schedule()
+
+    @abstractmethod
+    def add(self, event: EventRow, *, power: bool = False) -> None:
+        """Submit an event without waiting for its commit."""
+
+    @abstractmethod
+    def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
+        """Submit an event; the returned future is done when it is committed.
+
+        With `power`, the event then survives a power loss; otherwise, at least the end of the
+        process. If the group cannot be written, the future raises `JournalError`.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Write the remaining rows.
+
+        Raises:
+            JournalError: not everything could be written.
+        """
 
     def fail(self, error: JournalError) -> None:
         """Accept nothing more, and report the first error."""

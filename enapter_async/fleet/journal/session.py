@@ -10,6 +10,7 @@ from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal import resume
+from enapter_async.fleet.journal.lease import SessionLease
 from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.reading import PAGE_ROWS
@@ -25,7 +26,8 @@ from enapter_async.fleet.journal.records import (
     pending_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.store import Hold, Lease, Writer
+from enapter_async.fleet.journal.row_groups import Writer
+from enapter_async.fleet.journal.store import Hold
 from enapter_async.fleet.journal.streaming import streamed, streamed_async
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
@@ -111,7 +113,7 @@ class JournalSession:
             await self._hold.release()
 
     @property
-    def lease(self) -> Lease | None:
+    def lease(self) -> SessionLease | None:
         """The lease by which the run is held, if it can pass to another session."""
         return self._hold.lease
 
@@ -174,9 +176,7 @@ class JournalSession:
             **self._options.facts,
             "level": "power" if self._options.power else "process",
             **resume.new_facts(
-                client,
-                at_ms=int(self._clock.wall() * 1000),
-                known=given.known,
+                str(client.base_url), client.fingerprint, at_ms=self._at_ms(), known=given.known
             ),
         }
         if credentials is not None:

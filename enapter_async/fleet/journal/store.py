@@ -4,15 +4,16 @@
 store while it works on the run: one session at a time, across all processes and machines.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 import attrs
 
 from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.journal.lease import SessionLease
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.journal.records import EventRow, ItemRow
+from enapter_async.fleet.journal.records import ItemRow
+from enapter_async.fleet.journal.row_groups import Writer
 
 LEASE_SECONDS: Final = 3.0
 COMMIT_SECONDS: Final = 10.0
@@ -30,59 +31,6 @@ class HoldTerms:
     lease: float = LEASE_SECONDS
     commit_timeout: float = COMMIT_SECONDS
     heed_stop: bool = False
-
-
-class Writer(Protocol):
-    """Accepts rows, writes them in groups, and lets callers wait for the commit.
-
-    If a group cannot be written, every caller waiting for it gets a `JournalError`. From then on
-    nothing is written and every wait fails, because a journal with a gap would be misleading.
-    """
-
-    def add_item(self, row: ItemRow) -> None:
-        """Submit an item; it is committed with, or before, any event submitted later."""
-        ...
-
-    def add_fact(self, key: str, value: str) -> None:
-        """Submit a fact about the run, replacing one of the same name."""
-        ...
-
-    def add(self, event: EventRow, *, power: bool = False) -> None:
-        """Submit an event without waiting for its commit."""
-        ...
-
-    def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
-        """Submit an event; the returned future is done when it is committed.
-
-        With `power`, the event then survives a power loss; otherwise, at least the end of the
-        process. If the group cannot be written, the future raises `JournalError`.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Write the remaining rows.
-
-        Raises:
-            JournalError: not everything could be written.
-        """
-
-
-class Lease(Protocol):
-    """A hold that another session can take over, as its session sees it."""
-
-    def is_certain(self) -> bool:
-        """Return whether this session certainly still holds the run; called before each send."""
-        ...
-
-    async def until_certain(self) -> None:
-        """Wait until no other session can have taken the run.
-
-        Raises:
-            JournalError: one has, or that cannot be known.
-        """
-
-    def watch_stop(self, on_stop: Callable[[str], None]) -> None:
-        """Call `on_stop` once another process asks this session to stop, with its reason."""
 
 
 class Hold(Protocol):
@@ -119,7 +67,7 @@ class Hold(Protocol):
         ...
 
     @property
-    def lease(self) -> "Lease | None":
+    def lease(self) -> SessionLease | None:
         """The lease by which the journal is held, if the hold can pass to another session."""
         ...
 

@@ -23,7 +23,7 @@ from enapter_async.fleet.journal.records import (
     event_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.store import Writer
+from enapter_async.fleet.journal.row_groups import Writer
 from enapter_async.fleet.outcomes import State
 from enapter_async.operation import Operation, Repeat, described
 

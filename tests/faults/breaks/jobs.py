@@ -286,7 +286,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_continues",
         ),
         "an attempt begins although another session may have taken over": Break(
-            "fleet.leased:LeasedAttempts.may_begin",
+            "fleet.journal.lease:LeasedAttempts.may_begin",
             "self._lease.is_certain() and ",
             "",
             by="fleet/test_leased.py",

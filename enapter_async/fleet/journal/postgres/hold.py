@@ -24,6 +24,7 @@ from enapter_async.fleet.errors import (
     TakenOverError,
     busy,
 )
+from enapter_async.fleet.journal.lease import RENEWALS, SessionLease, boottime
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
     connect_async,
@@ -32,7 +33,6 @@ from enapter_async.fleet.journal.postgres.connections import (
     within,
 )
 from enapter_async.fleet.journal.postgres.copying import copied
-from enapter_async.fleet.journal.postgres.lease import RENEWALS, SessionLease, boottime
 from enapter_async.fleet.journal.postgres.rows import (
     COPY_FACTS,
     COPY_ITEMS,

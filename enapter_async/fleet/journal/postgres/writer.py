@@ -9,14 +9,14 @@ from typing import Final
 
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.records import EventRow
-from enapter_async.fleet.journal.row_groups import GroupWriter, RowGroup, copied
+from enapter_async.fleet.journal.row_groups import RowGroup, Writer, copied
 
 GATHER_SECONDS: Final = 0.002
 """How long rows are gathered before each commit. A commit costs as much CPU time as 50 rows, and an
 operation's request takes much longer than this."""
 
 
-class PostgresWriter(GroupWriter):
+class PostgresWriter(Writer):
     """Accepts rows, and writes all rows since the last commit in one statement."""
 
     def __init__(
@@ -48,11 +48,7 @@ class PostgresWriter(GroupWriter):
         return waiter
 
     async def close(self) -> None:
-        """Write the remaining rows.
-
-        Raises:
-            JournalError: not everything could be written.
-        """
+        """Write the remaining rows."""
         while self._flushing is not None:
             await asyncio.wait({self._flushing})
         if self.failure is not None:

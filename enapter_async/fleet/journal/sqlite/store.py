@@ -9,19 +9,20 @@ import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError, RunRefusedError
+from enapter_async.fleet.journal.lease import SessionLease
 from enapter_async.fleet.journal.records import ItemRow
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.fleet.journal.sqlite.lock import RunLock, is_held
 from enapter_async.fleet.journal.sqlite.writer import JournalWriter
 from enapter_async.fleet.journal.stop_request import request_stop
-from enapter_async.fleet.journal.store import HoldTerms, Lease
+from enapter_async.fleet.journal.store import HoldTerms
 
 
 class SQLiteHold:
     """A journal's file with its lock, which even SIGKILL frees; so the hold cannot pass on."""
 
-    lease: Lease | None = None
+    lease: SessionLease | None = None
     failed_over = False
 
     def __init__(self, journal: SQLiteJournal, lock: RunLock) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.records import EventRow
-from enapter_async.fleet.journal.row_groups import GroupWriter, RowGroup, copied
+from enapter_async.fleet.journal.row_groups import RowGroup, Writer, copied
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 GATHER_SECONDS: Final = 0.010
@@ -23,13 +23,8 @@ SHORTEN_BYTES: Final = 16 * 1024 * 1024
 """A log longer than this is truncated, which pauses writing for some milliseconds."""
 
 
-class JournalWriter(GroupWriter):
-    """Accepts rows, writes them in groups, and lets callers wait for the commit.
-
-    If a group cannot be written, every caller waiting for it gets an error. From then on nothing is
-    written and every wait fails, because a journal with a gap would be misleading. `on_failure` is
-    called once.
-    """
+class JournalWriter(Writer):
+    """Writes all rows of two turns at once; those that must survive a power loss, on a thread."""
 
     def __init__(self, journal: SQLiteJournal, on_failure: Callable[[JournalError], None]) -> None:
         super().__init__(on_failure)
@@ -54,10 +49,7 @@ class JournalWriter(GroupWriter):
                 self._schedule()
 
     def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
-        """Submit an event; the returned future is done when it is committed.
-
-        If the group cannot be written, the future raises `JournalError`.
-        """
+        """Submit an event; the returned future is done when it is committed."""
         waiter: asyncio.Future[None] = self._loop.create_future()
         if self.failure is not None:
             waiter.set_exception(copied(self.failure))
@@ -72,11 +64,7 @@ class JournalWriter(GroupWriter):
         return waiter
 
     async def close(self) -> None:
-        """Write the remaining rows to disk, and shorten the log.
-
-        Raises:
-            JournalError: not everything could be written.
-        """
+        """Write the remaining rows to disk, and shorten the log."""
         ending = self._loop.create_task(self._finish())
         try:
             await asyncio.shield(ending)

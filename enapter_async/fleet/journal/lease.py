@@ -1,4 +1,4 @@
-"""A session's lease on a run: whether it is valid or lost, and whether a stop was requested."""
+"""A session's lease on a run that another session can take over: nothing is sent without it."""
 
 import asyncio
 import math
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from enapter_async._http.call import AttemptObserver
+from enapter_async._http.fence import MAY_SEND
 from enapter_async.fleet.errors import JournalError
 
 RENEWALS: Final = 6
@@ -39,7 +41,7 @@ class SessionLease:
         self._on_stop: Callable[[str], None] | None = None
 
     def is_certain(self) -> bool:
-        """Return whether this session certainly still holds the run."""
+        """Return whether this session certainly still holds the run; called before each send."""
         return self.now() < self._certain_until
 
     async def until_certain(self) -> None:
@@ -87,3 +89,35 @@ class SessionLease:
             self._changed.set()
             if self._on_failure is not None:
                 self._on_failure(error)
+
+
+class LeasedAttempts:
+    """Observes one call for another observer, and lets attempts start only under the lease.
+
+    A process that was suspended, or that lost its database, finds its lease expired when it
+    continues: by then, another session may be sending its operations. An attempt that waited for a
+    new connection is therefore refused before its first byte (by the client's own transport).
+    """
+
+    __slots__ = ("_lease", "_observer", "failed", "passed")
+
+    def __init__(self, lease: SessionLease, observer: AttemptObserver) -> None:
+        self._lease = lease
+        self._observer = observer
+        self.passed = observer.passed
+        self.failed = observer.failed
+        MAY_SEND.set(lease.is_certain)
+
+    def may_begin(self) -> bool:
+        """Return whether an attempt may start at once."""
+        return self._lease.is_certain() and self._observer.may_begin()
+
+    async def begin(self) -> None:
+        """Wait until an attempt may start.
+
+        Raises:
+            JournalError: another session has taken over, or may have.
+        """
+        await self._lease.until_certain()
+        if not self._observer.may_begin():
+            await self._observer.begin()
