@@ -1,5 +1,6 @@
 """The client: configuration, one HTTP session, and the groups of API methods."""
 
+import asyncio
 import hmac
 import os
 import ssl
@@ -120,7 +121,6 @@ class Client(Nouns):
             ("clock", clock, Clock),
             ("ssl_context", ssl_context, ssl.SSLContext | None),
             ("session", session, aiohttp.ClientSession | None),
-            ("hooks", hooks, Iterable),
         ):
             if not isinstance(setting, kind):
                 wanted = " or ".join(each.__name__ for each in get_args(kind) or (kind,))
@@ -131,8 +131,6 @@ class Client(Nouns):
             raise ConfigurationError("pacing belongs to the limiter; pass either limiter or pacing")
         if extra_headers is not None and not callable(extra_headers):
             raise ConfigurationError("extra_headers must be a function that returns a mapping")
-        if not all(map(callable, hooks)):
-            raise ConfigurationError("hooks must be a list of functions, such as [CallLog()]")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
         if proxy is not None and session is not None:
@@ -147,7 +145,7 @@ class Client(Nouns):
             timeouts=timeouts,
             pacing=pacing or Pacing(),
             limiter=limiter,
-            hooks=tuple(hooks),
+            hooks=_checked_hooks(hooks),
             extra_headers=extra_headers,
             ssl_context=ssl_context,
             session=session,
@@ -353,6 +351,14 @@ class Client(Nouns):
                 pipeline, policy=self._settings.retry, timeouts=self._settings.timeouts
             )
         return self._pipeline
+
+
+def _checked_hooks(hooks: Any) -> tuple[Hook, ...]:
+    if not isinstance(hooks, Iterable) or not all(map(callable, found := tuple(hooks))):
+        raise ConfigurationError("hooks must be a list of functions, such as [CallLog()]")
+    if any(map(asyncio.iscoroutinefunction, found)):
+        raise ConfigurationError("hooks must be plain functions; an async one is never awaited")
+    return found
 
 
 def _secret_of(token: str | TokenFunction | None) -> Secret | None:

@@ -1,5 +1,6 @@
 """The client itself: its settings, its life cycle, and its events for hooks."""
 
+import asyncio
 import gc
 import logging
 import ssl
@@ -353,12 +354,13 @@ async def test_the_methods_execute_operations(
         {"session": "a session"},
         {"hooks": print},
         {"hooks": ["a hook"]},
+        {"hooks": [asyncio.sleep]},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_setting_of_the_wrong_type_is_refused_and_named(wrong: dict[str, Any]) -> None:
     (name,) = wrong
-    with pytest.raises(ConfigurationError, match=f"^{name} must be (of type|a list)"):
+    with pytest.raises(ConfigurationError, match=f"^{name} must be (of type|a list|plain)"):
         Client(token=TOKEN, **wrong)
 
 

@@ -163,9 +163,12 @@ def connect_failure(error: BaseException, seconds: float, host: str) -> Failure:
         refused = TLSError(f"the certificate of {host} was refused: {reason.rstrip('.')}")
         return not_sent(refused, kind, retries=0)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return not_sent(
-            TLSError(f"no TLS connection to {host} could be established"), kind, retries=2
-        )
+        code = getattr(error.os_error, "reason", None) or type(error.os_error).__name__
+        reason = code.replace("_", " ").lower()
+        if code == "WRONG_VERSION_NUMBER":
+            reason += "; the server there may not speak TLS"
+        broken = TLSError(f"no TLS connection to {host} could be established: {reason}")
+        return not_sent(broken, kind, retries=2)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         # After three failed lookups, more do not help. The name may be a proxy's.
         unknown = HostDownError(f"the name {error.host} could not be resolved")

@@ -241,6 +241,10 @@ class Faults:
         """
         if times is not None and times < 1:
             raise ValueError("times must be at least 1")
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"{fault!r} is not a fault, such as Drop() or Hang()")
+        method = None if method is None else method.upper()
         rules = tuple(
             Rule(fault=fault, times=times, method=method, path=path, device=device, when=when)
             for fault in faults

@@ -62,8 +62,9 @@ class Input:
         wrong_kind = isinstance(operations, (str, bytes, Mapping, Operation))
         if wrong_kind or not isinstance(operations, (Iterable, AsyncIterable)):
             raise ConfigurationError(
-                f"operations is a {type(operations).__name__}; pass an iterable of operations, "
-                f"plain or asynchronous"
+                f"operations must be an iterable of operations, plain or asynchronous, such as a "
+                f"list, or fleet.read_operations(path) for a file; it is of type "
+                f"{type(operations).__name__}"
             )
         self._operations: Any = operations
         self._secrets = secrets
@@ -132,7 +133,8 @@ class Input:
         item = each if isinstance(each, WorkItem) else WorkItem(position, each)
         if not isinstance(item.operation, Operation):
             raise ConfigurationError(
-                f"operations[{position}] is a {type(each).__name__}, not an operation"
+                f"operations[{position}] must be an operation, such as UpdateDevice(…); it is of "
+                f"type {type(each).__name__}"
             )
         if item.operation.answer.secret and not self._secrets:
             raise ConfigurationError(

@@ -60,6 +60,14 @@ def _journal(given: Any) -> JournalOptions | None:
     return given if isinstance(given, JournalOptions | None) else JournalOptions(path=given)
 
 
+def _check_seconds(name: str, value: object, *, above: bool = False) -> None:
+    """Raise if a setting is not a number of seconds, such as a `timedelta`; it may be infinite."""
+    seconds = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+    if not (seconds > 0 if above else seconds >= 0):
+        bound = " above 0" if above else ", at least 0"
+        raise ConfigurationError(f"{name} is {value!r}; it must be a number of seconds{bound}")
+
+
 @attrs.frozen(kw_only=True)
 class RunOptions:
     """Options for how a run is carried out; see `fleet.Run` for the details of each option.
@@ -92,14 +100,18 @@ class RunOptions:
     again: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise ConfigurationError(f"concurrency is {self.concurrency}; it must be at least 1")
-        if not self.max_pause > 0:
+        most: object = self.concurrency
+        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             raise ConfigurationError(
-                f"max_pause is {self.max_pause!r}; it must be a number of seconds above 0"
+                f"concurrency is {most!r}; it must be a whole number, at least 1"
             )
-        if not self.wait >= 0:
-            raise ConfigurationError(f"wait is {self.wait!r}; use seconds of at least 0")
+        rollout: object = self.rollout
+        if not isinstance(rollout, Rollout | None):
+            raise ConfigurationError(
+                f"rollout is {rollout!r}; pass waves such as fleet.Rollout(waves=(1, '10%'))"
+            )
+        _check_seconds("max_pause", self.max_pause, above=True)
+        _check_seconds("wait", self.wait)
 
     @classmethod
     def of(cls, options: Self | None, keywords: RunKeywords) -> Self:

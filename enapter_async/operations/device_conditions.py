@@ -14,7 +14,7 @@ from enapter_async.models.manifest import Manifest
 from enapter_async.models.telemetry import TelemetryPoint
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.device_selection import COMPARED, PropertyCondition
+from enapter_async.operations.device_selection import COMPARED, EQUALITY, PropertyCondition
 from enapter_async.operations.nouns import Condition
 from enapter_async.operations.rule_arguments import seconds
 from enapter_async.operations.telemetry import latest_in_batches
@@ -120,7 +120,7 @@ class HasTelemetry(Condition):
         if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
             return bool(COMPARED[self.sign](value, number))
         text = value if isinstance(value, str) else json.dumps(value)
-        return (text == self.wanted) is (self.sign == "=") if self.sign in ("=", "!=") else False
+        return (text == self.wanted) is (self.sign == "=") if self.sign in EQUALITY else False
 
 
 def _number(text: str) -> float | None:
@@ -153,6 +153,10 @@ def device_condition(text: str) -> Condition:
         if lasting is None or not 0 <= lasting <= LONGEST:
             raise ConfigurationError(
                 f"{shown(text)}: the time after 'for' must be a duration of at most 24h, such as 5m"
+            )
+        if sign not in EQUALITY and _number(wanted) is None:
+            raise ConfigurationError(
+                f"{shown(text)} is never met: {sign} compares numbers, such as power>0 for 5m"
             )
         return HasTelemetry(attribute, sign, wanted, lasting)
     try:

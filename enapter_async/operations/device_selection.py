@@ -146,6 +146,12 @@ class PropertyCondition:
                 ">=, and a value, such as fw_ver<1.2"
             )
         object.__setattr__(self, "_parts", found.groups())
+        _, sign, wanted = self._parts
+        if sign not in EQUALITY and _version(wanted) is None:
+            raise ConfigurationError(
+                f"{shown(self.text)} is never met: {sign} compares versions and positive numbers, "
+                f"such as fw_ver<1.2"
+            )
 
     def is_met(self, properties: Mapping[str, Any] | None) -> bool:
         """Return whether the properties of a device meet the condition."""
@@ -156,10 +162,13 @@ class PropertyCondition:
         text = value if isinstance(value, str) else json.dumps(value)
         one, other = _version(text), _version(wanted)
         if one is None or other is None:
-            return (text == wanted) is (sign == "=") if sign in ("=", "!=") else False
+            return (text == wanted) is (sign == "=") if sign in EQUALITY else False
         length = max(len(one), len(other))
         return COMPARED[sign](_filled(one, length), _filled(other, length))
 
+
+EQUALITY: Final = ("=", "!=")
+"""The signs that compare any values; the others compare only numbers."""
 
 COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "=": operator.eq,

@@ -113,6 +113,7 @@ def test_a_pause_beyond_the_cap_exits_with_4(run: Run, emulator: Emulator, chang
         (["--gate", "alerts(fatal)"], "severities of alerts are info, warning, error"),
         (["--gate", "power>0 for ever"], "must be a duration of at most 24h"),
         (["--gate", "fine"], "is not a gate; write alerts, alerts(error)"),
+        (["--gate", "power>low for 5m"], "is never met: > compares numbers"),
         (["--gate", "alerts", "--gate", "alerts"], "two gates have the same condition"),
         (["--abort", "all"], "is not a criterion"),
         (["--abort", "all:0%:1"], "above 0"),

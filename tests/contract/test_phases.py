@@ -154,6 +154,9 @@ async def test_a_failure_before_the_sending_is_not_sent(
         assert type(error) is kind
         assert rig.certainties == [Certainty.NOT_SENT] * tries
         assert where.server.arrivals == []
+        if visit is no_tls:
+            said = "wrong version number; the server there may not speak TLS"
+            assert str(error).endswith(f"could be established: {said}")
 
 
 async def test_waiting_for_a_place_in_the_pool_is_a_connection_timeout(server: FaultServer) -> None:

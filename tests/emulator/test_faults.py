@@ -144,3 +144,5 @@ def test_wrong_faults_are_refused() -> None:
         ServerFailure(status=404)
     with pytest.raises(ValueError, match="keep must"):
         Truncate(keep=1.0)
+    with pytest.raises(TypeError, match="'Drop' is not a fault, such as Drop"):
+        Faults().add("Drop")  # type: ignore[arg-type]  # the mistake is the point

@@ -1,5 +1,6 @@
 """The options of a run as one value or as keywords, and combinations that are refused."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,8 +29,11 @@ def test_a_custom_guard_is_kept() -> None:
 @pytest.mark.parametrize(
     ("keywords", "says"),
     [
-        ({"concurrency": 0}, "concurrency is 0; it must be at least 1"),
+        ({"concurrency": 0}, "concurrency is 0; it must be a whole number, at least 1"),
         ({"max_pause": 0}, "max_pause is 0; it must be a number of seconds above 0"),
+        ({"wait": timedelta(seconds=5)}, "it must be a number of seconds, at least 0"),
+        ({"rollout": "10%"}, "rollout is '10%'; pass waves such as fleet.Rollout"),
+        ({"abort": "5%"}, "abort must be of type AbortCriterion, such as "),
         ({"guard": "often"}, "guard is 'often'; use one of auto, each, wave, none"),
     ],
 )

@@ -111,6 +111,8 @@ def test_each_condition_requests_the_field_that_it_needs() -> None:
     assert Selection(slugs="a", profiles="p", blueprint_ids="b").expand == ()
     with pytest.raises(ConfigurationError, match="is not a condition on a property; write NAME"):
         Selection(properties="fw_ver")
+    with pytest.raises(ConfigurationError, match="'vendor>Acme' is never met: > compares versions"):
+        Selection(properties="vendor>Acme")
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?P<name>x)", "(?P<site_id>x)"])

@@ -111,7 +111,9 @@ def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
     for each in found:
         if not isinstance(each, AbortCriterion):
             raise ConfigurationError(
-                f"abort contains a {type(each).__name__}, which is not an AbortCriterion"
+                f"abort must be of type AbortCriterion, such as "
+                f"AbortCriterion(threshold_percentage=5), or a list of them, not "
+                f"{type(each).__name__}"
             )
     return found
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 import attrs
 
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import ConfigurationError, check_number
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.operations.kinds import OLD_NOUN
@@ -141,10 +141,7 @@ class Rollout:
     gates: tuple[Gate, ...] = attrs.field(default=(), converter=_gates)
 
     def __attrs_post_init__(self) -> None:
-        if not 0 <= self.hold < math.inf:
-            raise ConfigurationError(
-                f"hold is {self.hold!r}; it must be a number of seconds, at least 0"
-            )
+        check_number("hold, in seconds,", self.hold)
         most = self.per_group
         if most is not None and (isinstance(most, bool) or most < 1):
             raise ConfigurationError(
