@@ -11,7 +11,7 @@ import attrs
 
 from enapter_async._http.retry import backoff
 from enapter_async._http.streaming import LOST, Stream
-from enapter_async.api.executor import AnyExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.api.packing import new_file, pack_blueprint
 from enapter_async.errors import ConfigurationError, StreamBrokenError
 from enapter_async.models.blueprints import Blueprint, BlueprintView
@@ -39,14 +39,12 @@ class Blueprints:
     path of a ZIP archive, or the bytes of an archive.
     """
 
-    _executor: AnyExecutor
+    _executor: Executor
 
     async def get(self, blueprint_id: str) -> Blueprint:
         """Read what the API knows about a blueprint.
 
         Raises `NotFoundError` if there is none. Changes nothing; safe to repeat.
-
-        Source: API page "Blueprints", `GET blueprints/{blueprint_id}`.
         """
         return await self._executor.execute(GetBlueprint(blueprint_id=blueprint_id))
 
@@ -56,8 +54,6 @@ class Blueprints:
         """Read the blueprint with the full name `namespace/name:tag`.
 
         Raises `NotFoundError` if there is none. Changes nothing; safe to repeat.
-
-        Source: API page "Blueprints", `GET blueprints/{namespace}/{name}/{tag}`.
         """
         return await self._executor.execute(
             GetBlueprintByName(name=name, namespace=namespace, tag=tag)
@@ -67,8 +63,6 @@ class Blueprints:
         """Check a blueprint without storing it; return its errors, empty if it is valid.
 
         Changes nothing; safe to repeat.
-
-        Source: API page "Blueprints", `POST blueprints/validate`.
         """
         archive = await asyncio.to_thread(_archive_of, source)
         return await self._executor.execute(ValidateBlueprint(archive=archive))
@@ -78,8 +72,6 @@ class Blueprints:
 
         Not safe to repeat: each request stores the blueprint under a new id. After an
         `AmbiguousOutcomeError` you can upload it again; at worst an unused blueprint remains.
-
-        Source: API page "Blueprints", `POST blueprints/upload`.
         """
         archive = await asyncio.to_thread(_archive_of, source)
         return await self._executor.execute(UploadBlueprint(archive=archive))
@@ -90,8 +82,6 @@ class Blueprints:
         """Return the ZIP archive of a blueprint, as uploaded or as compiled by the API.
 
         Raises `NotFoundError` if there is none. Changes nothing; safe to repeat.
-
-        Source: API page "Blueprints", `GET blueprints/{blueprint_id}/zip`.
         """
         operation = DownloadBlueprint(blueprint_id=blueprint_id, view=BlueprintView(view))
         archive: bytes = await self._executor.execute(operation)
@@ -117,8 +107,6 @@ class Blueprints:
         """Return the ZIP archive of all device profiles.
 
         Changes nothing; safe to repeat.
-
-        Source: API page "Blueprints", `GET blueprints/device_profiles/download`.
         """
         archive: bytes = await self._executor.execute(DownloadDeviceProfiles())
         return archive

@@ -12,7 +12,7 @@ import attrs
 
 from enapter_async.api.accepted import Following, FollowUp
 from enapter_async.api.checking import checked
-from enapter_async.api.executor import TimedExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.api.paging import read_all
 from enapter_async.errors import ArgumentError, StillPendingError
 from enapter_async.models.commands import Execution, ExecutionsOrder
@@ -38,7 +38,7 @@ class Commands:
     created; `AmbiguousOutcomeError` if it is unknown whether the device received the command.
     """
 
-    _executor: TimedExecutor
+    _executor: Executor
 
     async def execute(
         self,
@@ -64,8 +64,6 @@ class Commands:
         such command, or another type or range for an argument, or needs a higher role.
 
         Not safe to repeat: each call that arrives runs the command.
-
-        Source: API page, `POST devices/{device_id}/command_executions`.
         """
         creation = CreateExecution(
             device_id=device_id, site_id=site_id, name=name, arguments=arguments
@@ -87,8 +85,6 @@ class Commands:
         """Read an execution until it has ended; the result and the errors are those of `execute`.
 
         It is read at once, and then as by `execute`. Changes nothing; safe to repeat.
-
-        Source: API page, `GET devices/{device_id}/command_executions/{execution_id}`.
         """
         following = self._following(wait)
         found = await self.get(device_id, execution_id, site_id=site_id)
@@ -128,8 +124,6 @@ class Commands:
 
         `check` is as for `execute`. An `ephemeral` execution is not listed, and the server deletes
         it after a day; if the answer is lost, no search can find it. Not safe to repeat.
-
-        Source: API page, `POST devices/{device_id}/command_executions`.
         """
         creation = CreateExecution(
             device_id=device_id,
@@ -159,8 +153,6 @@ class Commands:
         `execute` does the same with short requests, and loses less when a connection breaks. The
         answer may take 5 minutes longer than the client's limits allow. `check` and the errors
         raised are as for `execute`. Not safe to repeat.
-
-        Source: API page, `POST devices/{device_id}/execute_command`.
         """
         command = ExecuteCommand(
             device_id=device_id,
@@ -185,8 +177,6 @@ class Commands:
         """Read one execution in any state; changes nothing, so it is safe to repeat.
 
         With `expand_log`, its `log` holds all responses of the device, newest first.
-
-        Source: API page, `GET devices/{device_id}/command_executions/{execution_id}`.
         """
         return await self._executor.execute(
             GetExecution(
@@ -215,9 +205,6 @@ class Commands:
         limit the time of creation; each needs a time zone. `order` is CREATED_AT_ASC or
         CREATED_AT_DESC. They are read lazily, page by page; ephemeral ones are not listed.
         Changes nothing; safe to repeat, and to stop early.
-
-        Source: API page, `GET devices/{device_id}/command_executions` and
-        `GET sites/{site_id}/commands/executions`.
         """
         first = partial(
             ListExecutions,

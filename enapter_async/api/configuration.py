@@ -44,8 +44,6 @@ class Configuration:
         """Read the values of a group, or with `names` only those of some parameters.
 
         A parameter without a value is absent. Changes nothing; safe to repeat.
-
-        Source: API page "Device Configuration", `GET devices/{device_id}/configuration/{group}`.
         """
         return await self._executor.execute(
             GetConfiguration(device_id=device_id, site_id=site_id, group=group, names=names)
@@ -66,8 +64,6 @@ class Configuration:
 
         Pass sensitive values as `secrets`: they appear in no `repr`, log or error. Safe to repeat:
         it sets an absolute state.
-
-        Source: API page "Device Configuration", `PATCH devices/{device_id}/configuration/{group}`.
         """
         update = UpdateConfiguration(
             device_id=device_id,
@@ -87,9 +83,6 @@ class Configuration:
         """Reset all parameters of a group to their defaults, and return the group.
 
         A parameter without a default loses its value. Safe to repeat: it sets an absolute state.
-
-        Source: API page "Device Configuration",
-        `POST devices/{device_id}/configuration/{group}/reset_all`.
         """
         reset = ResetConfiguration(device_id=device_id, site_id=site_id, group=group)
         if check:

@@ -8,7 +8,7 @@ from functools import partial
 
 import attrs
 
-from enapter_async.api.executor import StreamingExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.api.paging import read_all
 from enapter_async.api.streams import BUFFER, follow
 from enapter_async.models.configs import CommunicationConfig
@@ -42,7 +42,7 @@ class Devices:
     whether it was done.
     """
 
-    _executor: StreamingExecutor
+    _executor: Executor
 
     async def get(
         self, device_id: str, *, site_id: str | None = None, expand: Iterable[str] = ()
@@ -52,8 +52,6 @@ class Devices:
         `expand` names fields to include: communication, connectivity, manifest, properties,
         raised_alert_names, site. Raises `NotFoundError` if there is no such device, or the
         caller may not see it. Changes nothing; safe to repeat.
-
-        Source: API page "Fetch Devices", `GET devices/{device_id}`.
         """
         return await self._executor.execute(
             GetDevice(device_id=device_id, site_id=site_id, expand=expand)
@@ -65,8 +63,6 @@ class Devices:
         The result is a view that never fails for a manifest of an unexpected form; its `json` is
         the manifest as sent. `get` and `list` with `expand=["manifest"]` return the same object
         as plain JSON, for `Manifest(device.manifest)`. Changes nothing; safe to repeat.
-
-        Source: API page, `GET devices/{device_id}/manifest`.
         """
         found = await self._executor.execute(GetManifest(device_id=device_id, site_id=site_id))
         return Manifest(found)
@@ -84,8 +80,6 @@ class Devices:
         is requested again as smaller pages.
 
         Changes nothing; safe to repeat, and to stop early.
-
-        Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
         """
         return read_all(partial(ListDevices, site_id=site_id, expand=expand), self._executor)
 
@@ -103,7 +97,7 @@ class Devices:
         also treats as "unchanged". Raises `ConfigurationError` if both are omitted,
         `ConflictError` if the slug is taken. Safe to repeat: it sets an absolute state.
 
-        Source: API page, "Update Device"; needs the role OWNER.
+        Needs the role OWNER.
         """
         return await self._executor.execute(
             UpdateDevice(device_id=device_id, site_id=site_id, name=name, slug=slug)
@@ -116,7 +110,7 @@ class Devices:
         `NotFoundError` if there is no such device. Safe to repeat; cannot be undone. Address the
         device by its id: its slug may belong to another device by the time of a retry.
 
-        Source: API page, "Delete Device"; needs the role OWNER.
+        Needs the role OWNER.
         """
         await self._executor.execute(DeleteDevice(device_id=device_id, site_id=site_id))
 
@@ -130,8 +124,6 @@ class Devices:
         `AmbiguousOutcomeError` credentials may exist that nobody has seen; if part of the answer
         arrived, the error's `answer` holds it. The API refuses devices that communicate via
         UCM_LUA or UCM_EMBEDDED.
-
-        Source: API page, "Generate Device Configuration".
         """
         return await self._executor.execute(
             GenerateConfig(device_id=device_id, site_id=site_id, protocol=protocol)
@@ -143,8 +135,6 @@ class Devices:
         """Assign another blueprint to a device, and return the updated device.
 
         Safe to repeat: it sets an absolute state.
-
-        Source: API page, "Change Blueprint".
         """
         return await self._executor.execute(
             AssignBlueprint(device_id=device_id, site_id=site_id, blueprint_id=blueprint_id)
@@ -158,8 +148,6 @@ class Devices:
         A lost connection is reopened. What was missed meanwhile cannot be listed, so it is reported
         as a `Gap`, and so are items that were dropped because more than `buffer` waited to be read.
         Raises `AuthenticationError`, `PermissionDeniedError` or `NotFoundError` if the API refuses.
-
-        Source: API page, the websocket `devices/?id.in=…`.
         """
         make = partial(WatchDevices, device_ids=device_ids, site_id=site_id)
         return follow(self._executor, make, buffer=buffer)

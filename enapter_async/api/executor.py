@@ -1,4 +1,4 @@
-"""The interface through which the API methods execute operations."""
+"""The interface of the client through which the API methods execute operations."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,15 +15,7 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """An object that executes operations, such as a client."""
-
-    async def execute(self, operation: Operation[T]) -> T:
-        """Execute one operation and return its result."""
-        ...
-
-
-class StreamingExecutor(Executor, Protocol):
-    """An executor that opens websockets, for methods that return streams."""
+    """The parts of a client that its API methods use."""
 
     @property
     def clock(self) -> Clock:
@@ -40,25 +32,12 @@ class StreamingExecutor(Executor, Protocol):
         """The websockets."""
         ...
 
-
-class OpeningExecutor(Executor, Protocol):
-    """An executor that also opens answers that are read as they arrive."""
+    async def execute(self, operation: Operation[T]) -> T:
+        """Execute one operation and return its result."""
+        ...
 
     def streams(
         self, operations: Sequence[StreamedOperation[T]]
     ) -> AbstractAsyncContextManager[tuple[Stream[T], ...]]:
-        """Open the answers to operations together."""
-        ...
-
-
-class AnyExecutor(OpeningExecutor, StreamingExecutor, Protocol):
-    """An executor that supports all of this, as a client does."""
-
-
-class TimedExecutor(Executor, Protocol):
-    """An executor with a clock, for methods that wait between two operations."""
-
-    @property
-    def clock(self) -> Clock:
-        """The source of time."""
+        """Open the answers to operations together, to read them as they arrive."""
         ...

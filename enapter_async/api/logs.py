@@ -9,7 +9,7 @@ from functools import partial
 
 import attrs
 
-from enapter_async.api.executor import StreamingExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.api.paging import read_page
 from enapter_async.api.streams import BUFFER, follow
 from enapter_async.models.logs import Gap, LogRecord, LogsOrder, LogsShow
@@ -24,7 +24,7 @@ class Logs:
     `severity` is DEBUG, INFO, WARNING or ERROR; `show` is ALL, PERSISTED_ONLY or TEMPORARY_ONLY.
     """
 
-    _executor: StreamingExecutor
+    _executor: Executor
 
     async def list(
         self,
@@ -40,8 +40,6 @@ class Logs:
         """Yield the logs of a device, page by page, those received first unless `order` says so.
 
         The times need a time zone. Changes nothing; safe to repeat, and to stop early.
-
-        Source: API page "Logs", `GET devices/{device_id}/logs`.
         """
         page = ListLogs(
             device_id=device_id,
@@ -78,8 +76,6 @@ class Logs:
         `show` is PERSISTED_ONLY), and what was dropped because more than `buffer` items waited to
         be read. Raises `AuthenticationError`, `PermissionDeniedError` or `NotFoundError` if the API
         refuses.
-
-        Source: API page, the websocket `devices/{device_id}/logs`.
         """
         make = partial(
             StreamLogs, device_id=device_id, severity=severity, show=show, site_id=site_id

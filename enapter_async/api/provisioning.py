@@ -34,8 +34,6 @@ class Provisioning:
         Set an unused `slug`: a lost answer is then settled by reading the device by its slug, if
         nothing had it before. Without one, a lost answer stays unknown. Raises `ConflictError` if
         the slug is taken, and `ResultDiffersError` if the device got another.
-
-        Source: API page, `POST provisioning/standalone`.
         """
         return await self._executor.execute(
             ProvisionStandalone(name=name, site_id=site_id, slug=slug)
@@ -47,8 +45,6 @@ class Provisioning:
         """Create a device that a blueprint's Lua script runs on a UCM, `runtime_id`.
 
         A `slug` settles a lost answer, as for `standalone`.
-
-        Source: API page, `POST provisioning/lua_device`.
         """
         return await self._executor.execute(
             ProvisionLuaDevice(
@@ -61,8 +57,6 @@ class Provisioning:
 
         After a lost answer, the error's `candidates` hold the device with this hardware id, unless
         it existed before.
-
-        Source: API page, `POST provisioning/vucm`.
         """
         return await self._executor.execute(
             ProvisionVucm(name=name, hardware_id=hardware_id, site_id=site_id)
@@ -76,8 +70,6 @@ class Provisioning:
         `protocol` is MQTT or MQTTS. The credentials in `config` are returned only once: if the
         answer is lost, generate a configuration for the device. The error's `answer` holds what
         arrived of it.
-
-        Source: API page, `POST provisioning/ucm`.
         """
         return await self._executor.execute(
             ProvisionUcm(name=name, hardware_id=hardware_id, protocol=protocol, site_id=site_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from enapter_async.api.executor import StreamingExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.api.paging import read_page
 from enapter_async.api.streams import BUFFER, follow
 from enapter_async.models.logs import Gap, LogRecord
@@ -41,27 +41,18 @@ class Rules:
     addressed by its id or its slug. A script is text, here and in each `Rule`.
     """
 
-    _executor: StreamingExecutor
+    _executor: Executor
 
     async def engine(self, *, site_id: str | None = None) -> RuleEngine:
-        """Read the state of the rule engine. Changes nothing; safe to repeat.
-
-        Source: API page "Rule Engine", `GET sites/{site_id}/rule_engine`.
-        """
+        """Read the state of the rule engine. Changes nothing; safe to repeat."""
         return await self._executor.execute(GetRuleEngine(site_id=site_id))
 
     async def suspend(self, *, site_id: str | None = None) -> RuleEngine:
-        """Suspend the rule engine: no rule runs until it is resumed. Safe to repeat.
-
-        Source: API page "Rule Engine", `POST sites/{site_id}/rule_engine/suspend`.
-        """
+        """Suspend the rule engine: no rule runs until it is resumed. Safe to repeat."""
         return await self._executor.execute(SuspendRuleEngine(site_id=site_id))
 
     async def resume(self, *, site_id: str | None = None) -> RuleEngine:
-        """Resume the rule engine. Safe to repeat.
-
-        Source: API page "Rule Engine", `POST sites/{site_id}/rule_engine/resume`.
-        """
+        """Resume the rule engine. Safe to repeat."""
         return await self._executor.execute(ResumeRuleEngine(site_id=site_id))
 
     async def list(self, *, site_id: str | None = None) -> AsyncGenerator[Rule, None]:
@@ -70,8 +61,6 @@ class Rules:
         The first request has no parameters, because old gateways refuse them and send all rules at
         once; further pages are requested only if the answer had a `total_count`. Changes nothing;
         safe to repeat, and to stop early.
-
-        Source: API page "Rule Engine", `GET sites/{site_id}/rule_engine/rules`.
         """
         page, limit = ListRules(site_id=site_id), LARGEST_PAGE
         seen: set[str] = set()
@@ -92,8 +81,6 @@ class Rules:
         """Read one rule with its script. Changes nothing; safe to repeat.
 
         Raises `NotFoundError` if there is no such rule.
-
-        Source: API page "Rule Engine", `GET sites/{site_id}/rule_engine/rules/{rule_id}`.
         """
         return await self._executor.execute(GetRule(rule_id=rule_id, site_id=site_id))
 
@@ -109,8 +96,6 @@ class Rules:
 
         Raises `ConflictError` if the slug is taken. Never sent twice; an uncertain outcome is
         settled by the slug, if no rule had it before.
-
-        Source: API page "Rule Engine", `POST sites/{site_id}/rule_engine/rules`.
         """
         operation = CreateRule(slug=slug, script=script, disabled=disabled, site_id=site_id)
         return await self._executor.execute(operation)
@@ -119,8 +104,6 @@ class Rules:
         """Set the slug of a rule, and return the rule.
 
         Safe to repeat. Use the id as its address: once it is renamed, the old slug finds nothing.
-
-        Source: API page "Rule Engine", `PATCH sites/{site_id}/rule_engine/rules/{rule_id}`.
         """
         operation = RenameRule(rule_id=rule_id, slug=slug, site_id=site_id)
         return await self._executor.execute(operation)
@@ -132,34 +115,22 @@ class Rules:
         script: RuleScript | Mapping[str, Any] | str,
         site_id: str | None = None,
     ) -> Rule:
-        """Replace the whole script of a rule, and return the rule. Safe to repeat.
-
-        Source: API page "Rule Engine",
-        `POST sites/{site_id}/rule_engine/rules/{rule_id}/update_script`.
-        """
+        """Replace the whole script of a rule, and return the rule. Safe to repeat."""
         operation = UpdateRuleScript(rule_id=rule_id, script=script, site_id=site_id)
         return await self._executor.execute(operation)
 
     async def enable(self, rule_id: str, *, site_id: str | None = None) -> Rule:
-        """Enable a rule, so that the engine starts it. Safe to repeat.
-
-        Source: API page "Rule Engine", `POST sites/{site_id}/rule_engine/rules/{rule_id}/enable`.
-        """
+        """Enable a rule, so that the engine starts it. Safe to repeat."""
         return await self._executor.execute(EnableRule(rule_id=rule_id, site_id=site_id))
 
     async def disable(self, rule_id: str, *, site_id: str | None = None) -> Rule:
-        """Disable a rule: it stops, and is kept. Safe to repeat.
-
-        Source: API page "Rule Engine", `POST sites/{site_id}/rule_engine/rules/{rule_id}/disable`.
-        """
+        """Disable a rule: it stops, and is kept. Safe to repeat."""
         return await self._executor.execute(DisableRule(rule_id=rule_id, site_id=site_id))
 
     async def delete(self, rule_id: str, *, site_id: str | None = None) -> None:
         """Delete a rule. Safe to repeat; cannot be undone.
 
         Raises `NotFoundError` if there is no such rule.
-
-        Source: API page "Rule Engine", `DELETE sites/{site_id}/rule_engine/rules/{rule_id}`.
         """
         await self._executor.execute(DeleteRule(rule_id=rule_id, site_id=site_id))
 
@@ -171,8 +142,6 @@ class Rules:
         A lost connection is reopened; logs of rules cannot be listed, so what was missed is
         reported as a `Gap`, as is what was dropped because more than `buffer` items waited to be
         read.
-
-        Source: API page, the websocket `sites/{site_id}/rule_engine/rules/{rule_id}/logs`.
         """
         make = partial(StreamRuleLogs, rule_id=rule_id, site_id=site_id)
         return follow(self._executor, make, buffer=buffer)

@@ -31,8 +31,6 @@ class Sites:
         With `mine`, only the sites where the caller is owner or installer are listed. `name` is
         passed to the server, which decides which names match. Sites are read lazily, page by page;
         no id is yielded twice. Changes nothing; safe to repeat, and to stop early.
-
-        Source: API page "Sites", `GET sites` and `GET users/me/sites`.
         """
         return read_all(partial(ListSites, name=name, mine=mine), self._executor)
 
@@ -41,8 +39,6 @@ class Sites:
 
         Raises `NotFoundError` if there is no such site, or the caller may not see it. Changes
         nothing; safe to repeat.
-
-        Source: API page "Sites", `GET sites/{site_id}` and `GET site`.
         """
         return await self._executor.execute(GetSite(site_id=site_id))
 
@@ -57,8 +53,6 @@ class Sites:
 
         Not safe to repeat: each call creates a new site, and names are not unique. The `candidates`
         of an `AmbiguousOutcomeError` are the sites that this call may have created.
-
-        Source: API page "Sites", `POST sites`.
         """
         return await self._executor.execute(
             CreateSite(name=name, timezone=timezone, location=location)
@@ -76,8 +70,6 @@ class Sites:
 
         A field that you omit is not sent and stays unchanged. Without `site_id`, it is the
         gateway's own site. Safe to repeat: it sets an absolute state.
-
-        Source: API page "Sites", `PATCH sites/{site_id}` and, on a gateway, `PATCH site`.
         """
         return await self._executor.execute(
             UpdateSite(site_id=site_id, name=name, timezone=timezone, location=location)
@@ -87,7 +79,5 @@ class Sites:
         """Delete a site.
 
         Raises `NotFoundError` if there is no such site. Safe to repeat; cannot be undone.
-
-        Source: API page "Sites", `DELETE sites/{site_id}`.
         """
         await self._executor.execute(DeleteSite(site_id=site_id))

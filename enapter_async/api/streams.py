@@ -20,7 +20,7 @@ from enapter_async._http.message import Failure
 from enapter_async._http.retry import backoff
 from enapter_async._http.socket import Socket, opened_at
 from enapter_async._http.streaming import LOST
-from enapter_async.api.executor import StreamingExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.converter import StructureError, structure
 from enapter_async.errors import EnapterError, check_number
 from enapter_async.models.logs import Gap
@@ -46,7 +46,7 @@ logger = logging.getLogger("enapter_async")
 
 
 async def follow(
-    executor: StreamingExecutor,
+    executor: Executor,
     make: Callable[[], Streamed[T]],
     *,
     buffer: int = BUFFER,
@@ -80,7 +80,7 @@ class _Feed(Generic[T]):
 
     def __init__(
         self,
-        executor: StreamingExecutor,
+        executor: Executor,
         operation: Streamed[T],
         *,
         buffer: int,

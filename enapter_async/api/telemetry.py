@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from enapter_async.api.executor import AnyExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.api.streams import BUFFER, follow
 from enapter_async.api.timeseries import TimeseriesTable
 from enapter_async.models.logs import Gap
@@ -30,7 +30,7 @@ _MINUTE = timedelta(minutes=1)
 class Telemetry:
     """The methods for telemetry; they raise the same errors as the methods of `Devices`."""
 
-    _executor: AnyExecutor
+    _executor: Executor
 
     async def latest(
         self,
@@ -44,8 +44,6 @@ class Telemetry:
         value, or it is older than `relevance_interval` (by default 30 s), its `timestamp` is None.
         Many devices are read with several concurrent requests; if one of them fails, the call
         fails. Changes nothing; safe to repeat.
-
-        Source: API page "Telemetry", `GET telemetry/latest`.
         """
         execute = self._executor.execute
         first, *more = latest_in_batches(attributes_by_device, relevance_interval)
@@ -75,8 +73,6 @@ class Telemetry:
         """Return the latest values of one device; without `attributes`, all that the API has.
 
         Changes nothing; safe to repeat.
-
-        Source: API page "Device Telemetry", `GET devices/{device_id}/telemetry`.
         """
         return await self._executor.execute(
             GetDeviceTelemetry(
@@ -105,8 +101,6 @@ class Telemetry:
 
         Opening it raises `NotFoundError` if no such device or attribute exists. Changes nothing;
         safe to repeat, and to stop early.
-
-        Source: API page "Telemetry", `POST telemetry/query_timeseries`.
         """
         start = from_ if after is None else max(from_, after)
         query = QueryTimeseries(
@@ -124,8 +118,6 @@ class Telemetry:
 
         Each item is the JSON object of a frame, unchanged, or a `Gap`. To follow several devices at
         once, use `client.devices.watch`.
-
-        Source: API page, the websocket `devices/{device_id}/telemetry`.
         """
         make = partial(StreamTelemetry, device_id=device_id, site_id=site_id)
         return follow(self._executor, make, buffer=buffer)

@@ -9,7 +9,7 @@ import attrs
 
 from enapter_async._http.streaming import Stream
 from enapter_async.api.data_frames import arrow_table, pandas_frame
-from enapter_async.api.executor import OpeningExecutor
+from enapter_async.api.executor import Executor
 from enapter_async.errors import ConfigurationError, EnapterError, StreamBrokenError
 from enapter_async.models.telemetry import TimeseriesColumn, TimeseriesRow, Value
 from enapter_async.operations.telemetry import QueryTimeseries
@@ -42,9 +42,7 @@ class TimeseriesTable:
     that was yielded.
     """
 
-    def __init__(
-        self, executor: OpeningExecutor, query: QueryTimeseries, after: datetime | None
-    ) -> None:
+    def __init__(self, executor: Executor, query: QueryTimeseries, after: datetime | None) -> None:
         self._executor = executor
         self._windows: Iterator[QueryTimeseries] = query.by_time()
         self._to = query.to

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from typing import Any, TypeVar, assert_type
+from typing import Any, NoReturn, TypeVar, assert_type
 
 import attrs
 import pytest
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async._http.retry import RetryPolicy
-from enapter_async._http.socket import Sockets
 from enapter_async.api.devices import Devices
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
@@ -37,7 +36,10 @@ class Recorder:
     retry: RetryPolicy = RetryPolicy()
 
     @property
-    def sockets(self) -> Sockets:
+    def sockets(self) -> NoReturn:
+        raise AssertionError("these tests open no stream")
+
+    def streams(self, operations: object) -> NoReturn:
         raise AssertionError("these tests open no stream")
 
     async def execute(self, operation: Operation[T]) -> T:
