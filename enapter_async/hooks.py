@@ -16,20 +16,26 @@ from enapter_async.operation import Operation
 
 
 @attrs.frozen(kw_only=True)
-class CallStarted:
+class _OfCall:
+    """An event of a call, whose number is unique within the process."""
+
+    call: int
+    operation: Operation[Any]
+
+
+@attrs.frozen(kw_only=True)
+class CallStarted(_OfCall):
     """A call starts.
 
     `call` is its number, which is unique within the process and the same in all events of the
     call; `base_url` is the address of the API, without `/v3`.
     """
 
-    call: int
-    operation: Operation[Any]
     base_url: URL
 
 
 @attrs.frozen(kw_only=True)
-class Waited:
+class Waited(_OfCall):
     """The call was held back for `seconds`; reported when the wait is over.
 
     `reason` is "turn" (another write to the same device was in flight), "gate" (the client's
@@ -37,31 +43,25 @@ class Waited:
     the limiter allows now and why, such as "47/s, the server refused 20 of the last 900".
     """
 
-    call: int
-    operation: Operation[Any]
     seconds: float
     reason: str
     pace: str = ""
 
 
 @attrs.frozen(kw_only=True)
-class AttemptStarted:
+class AttemptStarted(_OfCall):
     """An attempt starts, after the limiter let it through; `number` counts from 1."""
 
-    call: int
-    operation: Operation[Any]
     number: int
 
 
 @attrs.frozen(kw_only=True)
-class AttemptPassed:
+class AttemptPassed(_OfCall):
     """The attempt received a successful answer with HTTP `status`, after `elapsed` seconds.
 
     `request_id` is the server's identifier of the request, if it sent one.
     """
 
-    call: int
-    operation: Operation[Any]
     number: int
     status: int
     elapsed: float
@@ -69,38 +69,32 @@ class AttemptPassed:
 
 
 @attrs.frozen(kw_only=True)
-class AttemptFailed:
+class AttemptFailed(_OfCall):
     """An attempt received no usable answer."""
 
-    call: int
-    operation: Operation[Any]
     attempt: Attempt
 
 
 @attrs.frozen(kw_only=True)
-class Waiting:
+class Waiting(_OfCall):
     """The call waits `seconds` before its next attempt.
 
     `reason` is "backoff", "retry-after" (requested by the server) or "settle" (a read is about
     to determine the outcome of an uncertain attempt; `seconds` is 0).
     """
 
-    call: int
-    operation: Operation[Any]
     seconds: float
     reason: str
 
 
 @attrs.frozen(kw_only=True)
-class ReadBack:
+class ReadBack(_OfCall):
     """A read meant to settle an uncertain attempt finished; it took `elapsed` seconds.
 
     `reading` is the operation that was sent; `status` the HTTP status, if one arrived;
     `error_type` the name of the error, if any. `CallEnded` reports the result of the settling.
     """
 
-    call: int
-    operation: Operation[Any]
     reading: Operation[Any]
     elapsed: float
     status: int | None = None
@@ -108,7 +102,7 @@ class ReadBack:
 
 
 @attrs.frozen(kw_only=True)
-class CallEnded:
+class CallEnded(_OfCall):
     """A call ended, successfully if `error` is None. The event never carries a result.
 
     `attempts` are the failed ones; `elapsed` is in seconds. `settled` means that a read showed
@@ -117,8 +111,6 @@ class CallEnded:
     nothing is known about an attempt in flight.
     """
 
-    call: int
-    operation: Operation[Any]
     elapsed: float
     attempts: tuple[Attempt, ...] = ()
     error: EnapterError | None = None

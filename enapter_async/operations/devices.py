@@ -354,4 +354,3 @@ class GetManifest(OnDevice[dict[str, Any]]):
 PROOF: Final = ListDevices(limit=1)
 """The read that shows that a base URL serves the API of devices."""
 OnDevice.proof = ListDevices.proof = PROOF
-OnDevice.site_proof = ListDevices

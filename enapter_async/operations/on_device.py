@@ -4,7 +4,7 @@ Each path of a device also exists below its site; a device at that path belongs 
 """
 
 import re
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -53,9 +53,6 @@ class OnDevice(Operation[T]):
     With `site_id` it is addressed through that site, where its slug is unique.
     """
 
-    site_proof: ClassVar[type[Operation[Any]]]
-    """The class of the list that proves, with a `site_id`, that a site's path serves this API."""
-
     device_id: str = attrs.field(converter=device_arguments.device_id)
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
 
@@ -82,11 +79,8 @@ class OnDevice(Operation[T]):
 
     def proven_by(self) -> Operation[Any] | None:
         """Return a list of devices; with `site_id` that of the site, whose path may be wrong."""
-        if self.site_id is None:
-            return self.proof
-        site: Any = self.site_proof
-        proof: Operation[Any] = site(site_id=self.site_id, limit=1)
-        return proof
+        proof: Any = self.proof
+        return proof if self.site_id is None else attrs.evolve(proof, site_id=self.site_id)
 
     def accepts(self, result: Any) -> bool:
         """Return whether an answer with a device is about the requested one."""
