@@ -33,7 +33,8 @@ from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.operation import Operation
-from enapter_async.operations.device_plans import DEVICE, Export
+from enapter_async.operations.device_noun import DEVICE
+from enapter_async.operations.device_plans import Export
 from enapter_async.operations.device_selection import Selection
 from enapter_async.text import counted, plain
 

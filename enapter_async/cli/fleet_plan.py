@@ -36,7 +36,8 @@ from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import text
-from enapter_async.operations.device_plans import DEVICE, Change
+from enapter_async.operations.device_noun import DEVICE
+from enapter_async.operations.device_plans import Change
 from enapter_async.operations.device_selection import Selection
 from enapter_async.text import counted, plain, plain_lines, quoted, quoted_apart
 

@@ -1,107 +1,31 @@
-"""Devices in plans: reading many, selecting them, and the changes to make to each."""
+"""Bulk changes of devices: those to select, and what each is to become."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.configs import MQTTProtocol
-from enapter_async.models.devices import ConnectivityStatus, Device
+from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest, Parameter, value_of
-from enapter_async.operation import UNSET, Operation, Target
-from enapter_async.operations import device_desired
+from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.configuration import UpdateConfiguration
-from enapter_async.operations.device_conditions import device_condition
+from enapter_async.operations.device_noun import DEVICE
 from enapter_async.operations.device_selection import DEVICE_FIELDS, Groups, Selection, Template
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,
-    GetDevice,
-    ListDevices,
     UpdateDevice,
 )
-from enapter_async.operations.nouns import BulkChange, Condition, Facts, Noun, define
-from enapter_async.operations.pages import LARGEST_PAGE
-
-
-class _DeviceNoun(Noun[Device]):
-    """Devices: read page by page, addressed by id or slug; some depend on others."""
-
-    __slots__ = ()
-
-    name: ClassVar[str] = "device"
-    state: ClassVar[Any] = Device
-    slug_field: ClassVar[str] = "slug"
-    page_size: ClassVar[int] = LARGEST_PAGE
-    columns: ClassVar[tuple[str, ...]] = ("device_id", "site_id", *device_desired.FIELDS)
-    health: ClassVar[tuple[str, ...]] = ("connectivity",)
-
-    def get(self, name: str, expand: Iterable[str] = ()) -> GetDevice:
-        """Return the operation that reads a device."""
-        return GetDevice(device_id=name, expand=expand)
-
-    def get_at(self, target: Target, expand: Iterable[str] = ()) -> GetDevice | None:
-        """Return the operation that reads a device, through its site if the target names one."""
-        if target.id is None:
-            return None
-        return GetDevice(device_id=target.id, site_id=target.site_id, expand=expand)
-
-    def page(
-        self, offset: int, limit: int, *, site_id: str | None, expand: Iterable[str]
-    ) -> ListDevices:
-        """Return the operation that reads a page of devices."""
-        return ListDevices(site_id=site_id, expand=expand, offset=offset, limit=limit)
-
-    def with_slug(self, target: Target, slug: str) -> UpdateDevice | None:
-        """Return the operation that gives a device another slug."""
-        return UpdateDevice(device_id=target.id or "", site_id=target.site_id, slug=slug)
-
-    def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
-        """Return the operations that bring a device to the state in a row."""
-        return device_desired.operations_of(row)
-
-    def condition(self, text: str) -> Condition:
-        """Return the condition on devices that a string describes."""
-        return device_condition(text)
-
-    def row(self, state: Device) -> dict[str, str]:
-        """Return the row of a device, without its configuration."""
-        return device_desired.row_of(state)
-
-    def parts(self, state: Device) -> Iterable[Operation[Any]]:
-        """Return the operations that read the configuration groups of a device."""
-        return device_desired.configurations(state)
-
-    def cells(self, state: Device, reading: Operation[Any], part: Any) -> dict[str, str]:
-        """Return the values of a configuration group, without sensitive ones."""
-        return device_desired.cells_of(state, reading, part)
-
-    def facts(self, state: Device) -> Facts:
-        """Return the facts that a plan needs."""
-        way = state.communication
-        upstream_id = None if way is None else way.upstream_id
-        kind = None if state.type is None else str(state.type)
-        return Facts(state.id, state.name, state.slug, state.site_id, upstream_id, kind)
-
-    def is_online(self, state: Device) -> bool:
-        """Return whether the device is connected."""
-        found = state.connectivity
-        return found is not None and found.status == ConnectivityStatus.ONLINE
-
-
-DEVICE: Final = define(_DeviceNoun())
+from enapter_async.operations.nouns import BulkChange
 
 
 def _template(value: str | Template | None) -> Template | None:
     return Template(value) if isinstance(value, str) else value
-
-
-def _protocol(value: str | None) -> MQTTProtocol | None:
-    return None if value is None else MQTTProtocol(value)
 
 
 def _by_group(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -131,8 +55,8 @@ def _resets(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 @attrs.frozen(kw_only=True)
-class Export(BulkChange):
-    """The devices to write to a file of desired states, for `fleet.export`."""
+class _OfDevices(BulkChange):
+    """A bulk change of the devices that `selection` selects."""
 
     noun: ClassVar[str] = DEVICE.name
 
@@ -142,6 +66,11 @@ class Export(BulkChange):
     def sites(self) -> tuple[str, ...]:
         """The sites named by the selection."""
         return self.selection.site_ids
+
+
+@attrs.frozen(kw_only=True)
+class Export(_OfDevices):
+    """The devices to write to a file of desired states, for `fleet.export`."""
 
     @property
     def expand(self) -> tuple[str, ...]:
@@ -154,7 +83,7 @@ class Export(BulkChange):
 
 
 @attrs.frozen(kw_only=True)
-class Change(BulkChange):
+class Change(_OfDevices):
     """The change to make to every selected device, for `fleet.plan`.
 
     `selection` selects the devices; `name` and `slug` are templates for the new values;
@@ -170,16 +99,15 @@ class Change(BulkChange):
             template uses a name that is neither a device field nor a group of the expression.
     """
 
-    noun: ClassVar[str] = DEVICE.name
-
-    selection: Selection
     name: Template | None = attrs.field(default=None, converter=_template)
     slug: Template | None = attrs.field(default=None, converter=_template)
     blueprint_id: str | None = None
     settings: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, converter=_settings)
     secrets: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=_by_group)
     reset: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, converter=_resets)
-    protocol: MQTTProtocol | None = attrs.field(default=None, converter=_protocol)
+    protocol: MQTTProtocol | None = attrs.field(
+        default=None, converter=attrs.converters.optional(MQTTProtocol)
+    )
     execute: str | None = None
     arguments: Mapping[str, Any] | str | None = None
     delete: bool = False
@@ -209,11 +137,6 @@ class Change(BulkChange):
     @property
     def _groups(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.settings, *self.secrets, *self.reset)))
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites named by the selection."""
-        return self.selection.site_ids
 
     @property
     def expand(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import attrs
 from enapter_async.operation import Operation, Repeat, operation_class, operation_kinds
 from enapter_async.operations import (
     commands,  # noqa: F401 - registers its operations
-    device_plans,
+    device_noun,
     devices,
     logs,  # noqa: F401 - registers its operations
     provisioning,  # noqa: F401 - registers its operations
@@ -40,7 +40,7 @@ OLD_NAMES: Final = {
 _REFUSED: Final = {"blueprint.upload": NOT_IN_JOBS}
 """Names that one may expect in a file, and why it cannot have them."""
 
-OLD_NOUN: Final = device_plans.DEVICE.name
+OLD_NOUN: Final = device_noun.DEVICE.name
 """The noun of operations in files of version 0.1, which do not name one."""
 
 

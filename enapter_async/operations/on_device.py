@@ -4,7 +4,7 @@ Each path of a device also exists below its site; a device at that path belongs 
 """
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -79,8 +79,10 @@ class OnDevice(Operation[T]):
 
     def proven_by(self) -> Operation[Any] | None:
         """Return a list of devices; with `site_id` that of the site, whose path may be wrong."""
-        proof: Any = self.proof
-        return proof if self.site_id is None else attrs.evolve(proof, site_id=self.site_id)
+        if self.site_id is None:
+            return self.proof
+        proof: Operation[Any] = attrs.evolve(cast("Any", self.proof), site_id=self.site_id)
+        return proof
 
     def accepts(self, result: Any) -> bool:
         """Return whether an answer with a device is about the requested one."""

@@ -195,13 +195,13 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "models.sites": "operations/test_sites.py",
     "operations.configuration": "operations/test_configuration.py "
     "fleet/test_configuration_plans.py",
-    "operations.device_desired": "fleet/test_desired.py",
+    "operations.device_noun": "fleet/test_desired.py fleet/test_snapshot.py",
     "operations.device_selection": "fleet/test_selection.py",
     "operations.on_device": "operations/test_on_device.py",
     "operations.provisioning": "api/test_provisioning.py fleet/test_provisioning.py",
     "operations.sites": "operations/test_sites.py fleet/test_site_plans.py",
     "operations.units": "fleet/test_provisioning.py",
-    "operations.device_plans": "fleet/test_plan.py fleet/test_rollback.py fleet/test_snapshot.py",
+    "operations.device_plans": "fleet/test_plan.py fleet/test_rollback.py",
     "profiles": "profiles/test_connection.py profiles/test_file.py profiles/test_owners.py",
     "routes": "test_routes.py",
 }

@@ -10,7 +10,7 @@ from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
 from enapter_async.fleet.errors import UnsteadyFleetError
 from enapter_async.fleet.planning.paging import read_pages
-from enapter_async.operations.device_plans import DEVICE
+from enapter_async.operations.device_noun import DEVICE
 from tests.fleet.fleets import device, fleet_of, running, uuid
 
 PAGE = 50
