@@ -11,7 +11,7 @@ from enapter_async.cli.connecting import connection_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.summary import output_console
+from enapter_async.cli.summary import output_console, show_lines
 from enapter_async.diagnosis.examination import examine
 from enapter_async.diagnosis.findings import Finding, Health, summary, worst
 from enapter_async.diagnosis.network import Surroundings
@@ -57,10 +57,7 @@ async def _show(settings: Settings) -> list[Finding]:
     found = []
     async for finding in _findings(settings):
         found.append(finding)
-        if settings.as_json:
-            click.echo(json_line(finding_row(finding)))
-        else:
-            show_finding(finding)
+        show_finding(finding, settings)
         sys.stdout.flush()
     return found
 
@@ -80,24 +77,22 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
-def finding_row(finding: Finding) -> dict[str, object]:
-    """Return a finding as plain JSON."""
-    return {
-        "check": finding.check,
-        "health": str(finding.health),
-        "said": finding.said,
-        "advice": finding.advice or None,
-        "facts": dict(finding.facts),
-    }
-
-
-def show_finding(finding: Finding) -> None:
-    """Print a finding, with its facts and its advice."""
+def show_finding(finding: Finding, settings: Settings) -> None:
+    """Print a finding with its facts and its advice, or as JSON."""
+    if settings.as_json:
+        row = {
+            "check": finding.check,
+            "health": str(finding.health),
+            "said": finding.said,
+            "advice": finding.advice or None,
+            "facts": dict(finding.facts),
+        }
+        click.echo(json_line(row))
+        return
     console = output_console()
     lines = [f"{finding.health:<8} {finding.check:<14} {finding.said}"]
     lines += [f"{'':24}{name}: {value}" for name, value in finding.facts.items()]
     if finding.advice:
         lines.append(f"{'':24}-> {finding.advice}")
-    for number, line in enumerate(lines):
-        style = _COLOURS[finding.health] if number == 0 else None
-        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    show_lines(console, lines[:1], _COLOURS[finding.health])
+    show_lines(console, lines[1:])

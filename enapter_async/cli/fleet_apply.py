@@ -19,7 +19,6 @@ from enapter_async.cli.fleet_jobs import (
     JOURNAL,
     WORKERS,
     apply_as_job,
-    parsed_by,
 )
 from enapter_async.cli.options import Settings, shared_command, tell, typed
 from enapter_async.cli.prompts import confirm_lasting, yes_option
@@ -34,6 +33,7 @@ from enapter_async.cli.run_options import (
     run_options,
 )
 from enapter_async.cli.runner import carry_out
+from enapter_async.fleet.distributed.partitions import By
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
 from enapter_async.fleet.options import RunOptions
@@ -197,7 +197,7 @@ def apply_file(
     file: str,
     options: RunOptions,
     place: str | None,
-    by: str | None,
+    by: By | None,
     workers: int | None,
     allow_overlap: bool,
     **how: Any,
@@ -240,7 +240,7 @@ def apply_file(
             operations,
             options,
             place=place,
-            by=parsed_by(by),
+            by=by,
             workers=1 if workers is None else workers,
             credentials=None if options.credentials is None else str(options.credentials),
             facts={"source": file, "command": typed(), "rows": rows_of(operations)},

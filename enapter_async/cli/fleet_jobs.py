@@ -22,7 +22,7 @@ from enapter_async.cli.progress import counts_text
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.run_options import given_run_options
 from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
+from enapter_async.cli.summary import output_console, show_counts, show_lines, show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.distributed.job import Job, distribute
@@ -35,7 +35,7 @@ from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import LAST
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.reporting.results import write_results
+from enapter_async.fleet.reporting.results import write_result_files
 from enapter_async.limits.limiter import Limiter
 from enapter_async.text import counted, plain
 
@@ -43,6 +43,20 @@ TOLD_EVERY_S: Final = 5.0
 """How often progress is reported."""
 JOIN_S: Final = 10.0
 POLL_S: Final = 0.25
+
+
+def _by(text: str) -> By:
+    """Return how to divide a job.
+
+    Raises:
+        click.UsageError: it is neither "site" nor a number.
+    """
+    if text == "site":
+        return "site"
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations of at least 1")
+
 
 JOURNAL: Final = click.option(
     "--journal",
@@ -54,6 +68,7 @@ JOURNAL: Final = click.option(
 )
 BY: Final = click.option(
     "--by",
+    type=_by,
     metavar="N|site",
     help="Divide the job into partitions of N operations, or of one site each, which only "
     "workers of the queue site:ID take. [default: 2000]",
@@ -70,19 +85,6 @@ ALLOW_OVERLAP: Final = click.option(
     is_flag=True,
     help="Submit the job even if another, unfinished one changes the same objects.",
 )
-
-
-def parsed_by(text: str | None) -> By | None:
-    """Return how to divide a job.
-
-    Raises:
-        click.UsageError: it is neither "site" nor a number.
-    """
-    if text is None or text == "site":
-        return text  # type: ignore[return-value]  # "site"
-    if text.isascii() and text.isdigit() and int(text):
-        return int(text)
-    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations of at least 1")
 
 
 def job_at(text: str) -> Job | None:
@@ -136,7 +138,8 @@ def work_on(settings: Settings, job: Job, *, workers: int, credentials: str | No
     if not workers:
         tell(f"to carry it out: {worker_command(job.place, ())}")
         return Exit.DONE
-    kept = credentials or _credentials_of(job)
+    folder = _folder_of(job)
+    kept = credentials or (None if folder is None else str(folder / "credentials"))
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=_work, args=(settings, job.address, kept), daemon=True)
@@ -153,9 +156,10 @@ def work_on(settings: Settings, job: Job, *, workers: int, credentials: str | No
                 process.kill()
 
 
-def _credentials_of(job: Job) -> str | None:
+def _folder_of(job: Job) -> Path | None:
+    """Return the folder of a job, or None if it is in a database."""
     place = place_of(job.address)
-    return str(place.path / "credentials") if isinstance(place, Folder) else None
+    return place.path if isinstance(place, Folder) else None
 
 
 def _work(settings: Settings, address: str, credentials: str | None) -> None:
@@ -245,12 +249,9 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
                 show_report(report, () if report.ok else causes_in(journal))
     if status.stopped is not None:
         tell(f"to continue: {resume_command(job)}")
-    place = place_of(job.address)
-    if isinstance(place, Folder):
-        with contextlib.closing(read_journal(job)) as journal:
-            for form in ("csv", "jsonl"):
-                write_results(journal, place.path / f"results.{form}", form)
-        tell(f"results: {place.path / 'results.csv'}")
+    if (folder := _folder_of(job)) is not None:
+        [first, _] = write_result_files(job, folder)
+        tell(f"results: {first}")
     ending = exit_of_report(report)
     if is_quiet() and ending is not Exit.DONE:
         retry = " --retry-failed" if report.counts[State.FAILED] else ""
@@ -312,21 +313,14 @@ def show_status(settings: Settings, job: Job) -> Exit:
         if status.unserved:
             command = worker_command(job.place, status.unserved)
             lines += [unserved_text(status.unserved), f"to start one: {command}"]
-        for line in lines:
-            console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
-        for state, number in status.counts.items():
-            if number:
-                words = "is not started" if state is State.HELD else MEANINGS[state]
-                text = f"  {number:>8} {state:<10} {words}"
-                console.print(text, style=COLOURS[state], markup=False, highlight=False)
+        show_lines(console, map(plain, lines))
+        show_counts(console, status.counts)
         if status.stopped is not None:
             lines = [f"stopped: {plain(status.stopped)}"]
             if not status.ended:
                 lines.append(f"to continue: {resume_command(job)}")
-            for line in lines:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
-        for file in status.credentials:
-            console.print(f"configurations: {plain(file)}", markup=False, highlight=False)
+            show_lines(console, lines)
+        show_lines(console, (f"configurations: {plain(file)}" for file in status.credentials))
     return exit_of_job(status)
 
 
@@ -375,9 +369,9 @@ def report_path(job: Job, output: str | None, *, replace: bool) -> Path:
     Raises:
         ConfigurationError: there is such a file already.
     """
-    place = place_of(job.address)
-    if output is None and isinstance(place, Folder):
-        return place.path / "report.html"
+    folder = _folder_of(job)
+    if output is None and folder is not None:
+        return folder / "report.html"
     path = Path(output or f"{job.name.replace('/', '-')}.html")
     if path.exists() and not replace:
         raise ConfigurationError(

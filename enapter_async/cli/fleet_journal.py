@@ -2,7 +2,7 @@
 
 import click
 
-from enapter_async.cli.doctor import finding_row, show_finding
+from enapter_async.cli.doctor import show_finding
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, SharedGroup, tell
 from enapter_async.cli.rows import json_line
@@ -52,10 +52,7 @@ def check(settings: Settings, *, address: str) -> None:
     found = []
     for finding in examine_journals(address):
         found.append(finding)
-        if settings.as_json:
-            click.echo(json_line(finding_row(finding)))
-        else:
-            show_finding(finding)
+        show_finding(finding, settings)
     if not settings.as_json:
         tell(summary(found))
     failed = worst(found) is Health.FAILED

@@ -38,7 +38,7 @@ from enapter_async.cli.run_options import (
 )
 from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard, fancy
-from enapter_async.cli.summary import COLOURS, MEANINGS, TITLES, output_console
+from enapter_async.cli.summary import TITLES, output_console, show_counts, show_lines
 from enapter_async.cli.tables import write_table
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.names import read_journal, store_of
@@ -47,7 +47,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, runs_di
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.html import write_report
-from enapter_async.fleet.reporting.results import write_results
+from enapter_async.fleet.reporting.results import write_result_files
 from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.text import counted, plain
 
@@ -180,20 +180,13 @@ def _show(folder: Place, look: RunStatus) -> None:
         f"started {look.created_at}, server {plain(look.facts.get('base_url'))}",
         f"in {folder.path}",
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for state, number in look.counts.items():
-        if number:
-            text = f"  {number:>8} {state:<10} {MEANINGS[state]}"
-            console.print(text, style=COLOURS[state], markup=False, highlight=False)
-    for number, text in ((look.in_flight, "in flight"), (look.waiting, "not processed yet")):
-        if number:
-            console.print(f"  {number:>8} {text}", markup=False, highlight=False)
-    for text in (*_facts(look), *_credentials(look)):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    show_lines(console, lines)
+    show_counts(console, look.counts)
+    going_on = ((look.in_flight, "in flight"), (look.waiting, "not processed yet"))
+    show_lines(console, (f"  {number:>8} {words}" for number, words in going_on if number))
+    show_lines(console, (*_facts(look), *_credentials(look)))
     _show_why(folder, look, console)
-    for words, command in commands_on(folder, look):
-        console.print(f"{words}: {command}", markup=False, highlight=False, soft_wrap=True)
+    show_lines(console, (f"{words}: {command}" for words, command in commands_on(folder, look)))
 
 
 def _show_why(folder: Place, look: RunStatus, console: Console) -> None:
@@ -336,22 +329,19 @@ def report_run(settings: Settings, *, run: str, output: str | None, force: bool)
             f"{folder.path} is not writable; choose another place with -o FILE"
         )
     try:
-        write_report(folder.journal, path, run=folder.id, results=list(_results(folder)))
+        write_report(folder.journal, path, run=folder.id, results=_results(folder))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
     with although_unheard():
         click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
 
 
-def _results(folder: Place) -> Iterator[Path]:
-    """Write the current results and yield their files; while the run is in progress, yield none."""
+def _results(folder: Place) -> list[Path]:
+    """Write the current results and return their files; while the run is in progress, none."""
     if store_of(folder.journal).is_held():
-        return
-    if not os.access(folder.path, os.W_OK):
-        tell(f"{folder.path} is not writable; its results were not updated")
-        yield from (each for each in map(folder.results, ("csv", "jsonl")) if each.exists())
-        return
-    with contextlib.closing(read_journal(folder.journal)) as journal:
-        for form in ("csv", "jsonl"):
-            write_results(journal, folder.results(form), form)
-            yield folder.results(form)
+        return []
+    if os.access(folder.path, os.W_OK):
+        return write_result_files(folder.journal, folder.path)
+    tell(f"{folder.path} is not writable; its results were not updated")
+    files = (folder.path / "results.csv", folder.path / "results.jsonl")
+    return [each for each in files if each.exists()]

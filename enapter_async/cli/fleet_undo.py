@@ -21,7 +21,6 @@ from enapter_async.cli.fleet_jobs import (
     WORKERS,
     apply_as_job,
     job_at,
-    parsed_by,
 )
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, shared_command, tell, typed, warn
@@ -29,6 +28,7 @@ from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
+from enapter_async.fleet.distributed.partitions import By
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.options import RunOptions
@@ -99,7 +99,7 @@ def undo_run(
     yes: bool,
     options: RunOptions,
     place: str | None,
-    by: str | None,
+    by: By | None,
     workers: int | None,
     allow_overlap: bool,
 ) -> None:
@@ -118,12 +118,11 @@ def undo_run(
     if place is None and (by is not None or workers is not None or allow_overlap):
         raise click.UsageError("--by, --workers and --allow-overlap need --journal")
     only_items = None if items is None else _numbers("--items", items)
-    divided = parsed_by(by)
     journal_name: str | os.PathLike[str]
     if (job := job_at(run)) is not None:
         name, journal_name = job.name, job.address
         status = asyncio.run(job.status())
-        divided = status.by if divided is None else divided
+        by = status.by if by is None else by
         if place is not None and settings.max_rate is None:
             settings = attrs.evolve(settings, max_rate=status.max_rate)
     else:
@@ -168,7 +167,7 @@ def undo_run(
                 )
             else:
                 ending = apply_as_job(
-                    settings, plan, options, place=place, by=divided,
+                    settings, plan, options, place=place, by=by,
                     workers=1 if workers is None else workers, credentials=None,
                     facts={"source": source, "command": typed()}, force=allow_overlap,
                 )  # fmt: skip

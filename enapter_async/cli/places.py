@@ -24,10 +24,6 @@ class AddressedRun:
         """The address without a password, quoted for a shell."""
         return shlex.quote(Address.parse(self.journal).name)
 
-    def results(self, form: str) -> Path:
-        """Return the path of its results; `form` is "csv" or "jsonl"."""
-        return self.path / f"results.{form}"
-
     def make_folder(self) -> None:
         """Make the folder, of mode 0700; safe to repeat.
 

@@ -28,7 +28,7 @@ from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_r
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
 from enapter_async.fleet.planning.plan import Plan
-from enapter_async.fleet.reporting.results import write_results
+from enapter_async.fleet.reporting.results import write_result_files
 from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.fleet.run import Run
 from enapter_async.text import counted, plain
@@ -157,13 +157,10 @@ def _write_results(folder: Place) -> None:
     try:
         if isinstance(folder, AddressedRun):
             folder.make_folder()
-        journal = read_journal(folder.journal)
-        with contextlib.closing(journal):
-            for form in ("csv", "jsonl"):
-                write_results(journal, folder.results(form), form)
+        write_result_files(folder.journal, folder.path)
     except (OSError, ConfigurationError) as error:
         reason = getattr(error, "strerror", None) or error
-        path = plain(folder.results("csv"))
+        path = plain(folder.path / "results.csv")
         warn(
             f"enapter-async: {path} was not written: {reason}; the journal has all results, and "
             f"`enapter-async fleet report {folder.id}` writes them again"
@@ -173,7 +170,7 @@ def _write_results(folder: Place) -> None:
 def _tell_what_next(folder: Place, report: Report, ending: Exit, *, max_rate: float | None) -> None:
     if report.merged:
         tell(f"left out: {counted(report.merged, 'duplicate operation')}")
-    tell(f"results: {folder.results('csv')}")
+    tell(f"results: {folder.path / 'results.csv'}")
     if isinstance(report.stopped, AuthenticationError):
         tell("the server rejected the token; set another token first")
     try:

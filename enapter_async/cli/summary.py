@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -67,6 +67,19 @@ def output_console(*, width: int | None = None, record: bool = False) -> Console
     if fancy(sys.stdout):
         return Console(file=sys.stdout, width=width, record=record)
     return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)
+
+
+def show_lines(console: Console, lines: Iterable[str], style: str | None = None) -> None:
+    """Print lines as they are: unmarked, and whole even where a terminal is narrower."""
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_counts(console: Console, counts: Mapping[State, int]) -> None:
+    """Print how many operations are in each state, with its meaning."""
+    for state, number in counts.items():
+        if number:
+            show_lines(console, [f"  {number:>8} {state:<10} {MEANINGS[state]}"], COLOURS[state])
 
 
 def save_picture(console: Console, path: Path, title: str) -> None:

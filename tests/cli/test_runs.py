@@ -48,7 +48,7 @@ def the_run(runs: Path) -> RunFolder:
 
 
 def rows_of(folder: RunFolder) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in folder.results("jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder.path / "results.jsonl").read_text().splitlines()]
 
 
 def test_a_stopped_run_is_resumed_to_its_end(
@@ -181,7 +181,7 @@ def test_results_are_restored_unchanged(run: Run, world: World, runs: Path, tmp_
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run("fleet", "apply", str(path)).exit_code == Exit.DONE
-    results = the_run(runs).results("csv")
+    results = the_run(runs).path / "results.csv"
     with results.open(newline="") as lines:
         cells = [row["name"] for row in csv.DictReader(lines)]
     assert cells[:5] == ["'=1+1", "''=quoted", "'plain", "'@x", "'-5"]
@@ -230,15 +230,15 @@ def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
 def test_unwritable_results_leave_the_old_ones(run: Run, changes: str, runs: Path) -> None:
     run("fleet", "apply", changes)
     folder = find_run("last", runs)
-    before = folder.results("csv").read_bytes()
+    before = (folder.path / "results.csv").read_bytes()
 
     class BrokenJournal:
         def ends(self) -> Callable[[], None]:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        write_results(BrokenJournal(), folder.results("csv"), "csv")  # type: ignore[arg-type]  # it only fails
-    assert folder.results("csv").read_bytes() == before
+        write_results(BrokenJournal(), folder.path / "results.csv", "csv")  # type: ignore[arg-type]  # it only fails
+    assert (folder.path / "results.csv").read_bytes() == before
     assert not [each for each in folder.path.iterdir() if each.name.startswith(".")]
 
 

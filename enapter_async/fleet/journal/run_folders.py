@@ -81,10 +81,6 @@ class RunFolder:
         """Default path for the configurations the run generates."""
         return self.path / "credentials.jsonl"
 
-    def results(self, form: str) -> Path:
-        """Return the path of its results; `form` is "csv" or "jsonl"."""
-        return self.path / f"results.{form}"
-
     def age(self, now: float) -> float:
         """Return the seconds since its journal was last written to."""
         return now - self.journal.stat().st_mtime

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import JournalName, read_journal
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import INTENT, Event, earlier_outcome
 from enapter_async.fleet.operation_files import COLUMNS
@@ -41,6 +42,18 @@ def _row(item: WorkItem, event: Event | None, acknowledged_ms: int | None) -> di
     }
     fields = {key: value for key, value in told.items() if key not in RESULT_COLUMNS}
     return {"item": item.seq, **fields, **{name: told[name] for name in RESULT_COLUMNS}}
+
+
+def write_result_files(journal: JournalName, folder: Path) -> list[Path]:
+    """Write the results to `results.csv` and `results.jsonl` in a folder; return both.
+
+    Raises the same errors as `write_results` and `read_journal`.
+    """
+    files = [folder / "results.csv", folder / "results.jsonl"]
+    with contextlib.closing(read_journal(journal)) as opened:
+        for file in files:
+            write_results(opened, file, file.suffix[1:])
+    return files
 
 
 def write_results(journal: Journal, path: Path, form: str) -> None:
