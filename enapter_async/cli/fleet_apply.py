@@ -13,13 +13,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.causes import SHOWN, causes_of_plan, lines_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.files import operations_of
-from enapter_async.cli.fleet_jobs import (
-    ALLOW_OVERLAP,
-    BY,
-    JOURNAL,
-    WORKERS,
-    apply_as_job,
-)
+from enapter_async.cli.fleet_jobs import apply_as_job
 from enapter_async.cli.options import Settings, shared_command, tell, typed
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.run_options import (
@@ -29,11 +23,12 @@ from enapter_async.cli.run_options import (
     CONCURRENCY,
     WAIT,
     WAVES,
+    NewJob,
+    job_options,
     pace_facts,
     run_options,
 )
 from enapter_async.cli.runner import carry_out
-from enapter_async.fleet.distributed.partitions import By
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
 from enapter_async.fleet.options import RunOptions
@@ -186,20 +181,14 @@ def _told(operations: Collection[Any]) -> str:
 @click.option(
     "--skip-refused", is_flag=True, help="Leave out the operations that the plan refuses."
 )
-@JOURNAL
-@BY
-@WORKERS
-@ALLOW_OVERLAP
+@job_options
 @yes_option
 def apply_file(
     settings: Settings,
     *,
     file: str,
     options: RunOptions,
-    place: str | None,
-    by: By | None,
-    workers: int | None,
-    allow_overlap: bool,
+    new_job: NewJob | None,
     **how: Any,
 ) -> None:
     """Apply FILE: a plan, or operations as CSV or JSON Lines; '-' reads standard input.
@@ -227,9 +216,7 @@ def apply_file(
 
     With --journal, FILE becomes a job for several workers instead; see `fleet worker`.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
-    if place is None:
-        if by is not None or workers is not None or allow_overlap:
-            raise click.UsageError("--by, --workers and --allow-overlap need --journal")
+    if new_job is None:
         ending = apply_all(settings, _read(file), options, source=file, **how)
     else:
         operations = _read(file)
@@ -239,12 +226,9 @@ def apply_file(
             settings,
             operations,
             options,
-            place=place,
-            by=by,
-            workers=1 if workers is None else workers,
+            new_job,
             credentials=None if options.credentials is None else str(options.credentials),
             facts={"source": file, "command": typed(), "rows": rows_of(operations)},
-            force=allow_overlap,
         )
     click.get_current_context().exit(ending)
 

@@ -20,14 +20,14 @@ from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.progress import counts_text
 from enapter_async.cli.rows import json_line, report_row
-from enapter_async.cli.run_options import given_run_options
+from enapter_async.cli.run_options import NewJob, given_run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import output_console, show_counts, show_lines, show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.distributed.job import Job, distribute
 from enapter_async.fleet.distributed.job_status import JobStatus, unserved_text, worker_command
-from enapter_async.fleet.distributed.partitions import SIZE, By
+from enapter_async.fleet.distributed.partitions import SIZE
 from enapter_async.fleet.distributed.places import Database, Folder, place_of
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import RunNotFoundError
@@ -43,48 +43,6 @@ TOLD_EVERY_S: Final = 5.0
 """How often progress is reported."""
 JOIN_S: Final = 10.0
 POLL_S: Final = 0.25
-
-
-def _by(text: str) -> By:
-    """Return how to divide a job.
-
-    Raises:
-        click.UsageError: it is neither "site" nor a number.
-    """
-    if text == "site":
-        return "site"
-    if text.isascii() and text.isdigit() and int(text):
-        return int(text)
-    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations of at least 1")
-
-
-JOURNAL: Final = click.option(
-    "--journal",
-    "place",
-    metavar="PLACE",
-    help="Create a job for several workers in PLACE: a new folder, for processes of this machine, "
-    "or "
-    "postgresql://USER@HOST/DATABASE#NAME, for workers on any machine.",
-)
-BY: Final = click.option(
-    "--by",
-    type=_by,
-    metavar="N|site",
-    help="Divide the job into partitions of N operations, or of one site each, which only "
-    "workers of the queue site:ID take. [default: 2000]",
-)
-WORKERS: Final = click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Carry out the job with N processes of this machine; 0 only submits it. [default: 1]",
-)
-
-ALLOW_OVERLAP: Final = click.option(
-    "--allow-overlap",
-    is_flag=True,
-    help="Submit the job even if another, unfinished one changes the same objects.",
-)
 
 
 def job_at(text: str) -> Job | None:
@@ -108,34 +66,36 @@ def apply_as_job(
     settings: Settings,
     operations: Collection[Any],
     options: RunOptions,
+    new_job: NewJob,
     *,
-    place: str,
-    by: By | None,
-    workers: int,
-    credentials: str | None,
+    credentials: str | None = None,
     facts: Mapping[str, str],
-    force: bool,
 ) -> Exit:
     """Submit a job, and work on it with processes of this machine; return the exit code."""
     about = connection_of(settings).base_url.value
     submitting = distribute(
         operations,
-        place,
-        by=SIZE if by is None else by,
+        new_job.place,
+        by=SIZE if new_job.by is None else new_job.by,
         max_rate=settings.max_rate,
         base_url=str(about),
-        force=force,
+        force=new_job.allow_overlap,
         facts=facts,
         options=attrs.evolve(options, journal=None, credentials=None, on_event=None),
     )
     job = asyncio.run(submitting)
     tell(f"job {job.name} in {job.place}: {counted(len(operations), 'operation')}")
-    return work_on(settings, job, workers=workers, credentials=credentials)
+    return work_on(settings, job, workers=new_job.workers, credentials=credentials)
 
 
-def work_on(settings: Settings, job: Job, *, workers: int, credentials: str | None) -> Exit:
-    """Work on a job with processes of this machine until it is over; return the exit code."""
-    if not workers:
+def work_on(
+    settings: Settings, job: Job, *, workers: int | None, credentials: str | None = None
+) -> Exit:
+    """Work on a job with processes of this machine until it is over; return the exit code.
+
+    `workers` is their number; None stands for 1.
+    """
+    if workers == 0:
         tell(f"to carry it out: {worker_command(job.place, ())}")
         return Exit.DONE
     folder = _folder_of(job)
@@ -143,7 +103,7 @@ def work_on(settings: Settings, job: Job, *, workers: int, credentials: str | No
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=_work, args=(settings, job.address, kept), daemon=True)
-        for _ in range(workers if workers > 1 else 0)
+        for _ in range(workers if workers and workers > 1 else 0)
     ]
     for process in processes:
         process.start()
@@ -349,7 +309,9 @@ def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
     return Exit.STOPPED if status.running else Exit.DONE
 
 
-def resume_job(settings: Settings, job: Job, how: Mapping[str, Any], *, workers: int) -> Exit:
+def resume_job(
+    settings: Settings, job: Job, how: Mapping[str, Any], *, workers: int | None
+) -> Exit:
     """Resume a job, and work on it with processes of this machine; return the exit code."""
     given = given_run_options()
     if settings.max_rate is not None:
@@ -360,7 +322,7 @@ def resume_job(settings: Settings, job: Job, how: Mapping[str, Any], *, workers:
             f"given here; for another value, stop the job, and plan and apply the rest as a new one"
         )
     asyncio.run(job.resume(**how))
-    return work_on(settings, job, workers=workers, credentials=None)
+    return work_on(settings, job, workers=workers)
 
 
 def report_path(job: Job, output: str | None, *, replace: bool) -> Path:

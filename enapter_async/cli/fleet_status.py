@@ -18,7 +18,6 @@ from enapter_async.cli.causes import causes_in, show_causes
 from enapter_async.cli.endings import exit_of_run
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import (
-    WORKERS,
     job_at,
     report_path,
     resume_job,
@@ -33,6 +32,7 @@ from enapter_async.cli.run_options import (
     CHECK,
     CONCURRENCY,
     WAIT,
+    WORKERS,
     paced_as_begun,
     run_options,
 )
@@ -131,7 +131,7 @@ def resume(
     RUN may also be the folder or address of a job for several workers, which keeps its options.
     """
     if (job := job_at(run)) is not None:
-        ending = resume_job(settings, job, how, workers=1 if workers is None else workers)
+        ending = resume_job(settings, job, how, workers=workers)
         click.get_current_context().exit(ending)
     if workers is not None:
         raise click.UsageError("--workers requires a job created by `fleet apply --journal`")

@@ -14,21 +14,20 @@ from enapter_async.cli import completion
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
-from enapter_async.cli.fleet_jobs import (
-    ALLOW_OVERLAP,
-    BY,
-    JOURNAL,
-    WORKERS,
-    apply_as_job,
-    job_at,
-)
+from enapter_async.cli.fleet_jobs import apply_as_job, job_at
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, shared_command, tell, typed, warn
 from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
-from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
+from enapter_async.cli.run_options import (
+    CAUTION,
+    CONCURRENCY,
+    WAVES,
+    NewJob,
+    job_options,
+    run_options,
+)
 from enapter_async.cli.streams import although_unheard
-from enapter_async.fleet.distributed.partitions import By
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.options import RunOptions
@@ -82,10 +81,7 @@ _WHY = {
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before applying it.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
-@JOURNAL
-@BY
-@WORKERS
-@ALLOW_OVERLAP
+@job_options
 def undo_run(
     settings: Settings,
     *,
@@ -98,10 +94,7 @@ def undo_run(
     rows: str | None,
     yes: bool,
     options: RunOptions,
-    place: str | None,
-    by: By | None,
-    workers: int | None,
-    allow_overlap: bool,
+    new_job: NewJob | None,
 ) -> None:
     """Undo the changes of RUN, as far as possible.
 
@@ -115,15 +108,14 @@ def undo_run(
     With --journal, a job for several workers carries it out. If RUN is such a job itself, the new
     one is divided in the same way and has the same --max-rate, unless you give others.
     """
-    if place is None and (by is not None or workers is not None or allow_overlap):
-        raise click.UsageError("--by, --workers and --allow-overlap need --journal")
     only_items = None if items is None else _numbers("--items", items)
     journal_name: str | os.PathLike[str]
     if (job := job_at(run)) is not None:
         name, journal_name = job.name, job.address
         status = asyncio.run(job.status())
-        by = status.by if by is None else by
-        if place is not None and settings.max_rate is None:
+        if new_job is not None and new_job.by is None:
+            new_job = attrs.evolve(new_job, by=status.by)
+        if new_job is not None and settings.max_rate is None:
             settings = attrs.evolve(settings, max_rate=status.max_rate)
     else:
         found = find_place(run)
@@ -161,16 +153,13 @@ def undo_run(
             with _kept(plan, name):
                 confirm(question, changes, yes=yes, destroys=False)
             source = f"undo of {name}"
-            if place is None:
+            if new_job is None:
                 ending = apply_all(
                     settings, plan, options, source=source, skip_refused=True, yes=True
                 )
             else:
-                ending = apply_as_job(
-                    settings, plan, options, place=place, by=by,
-                    workers=1 if workers is None else workers, credentials=None,
-                    facts={"source": source, "command": typed()}, force=allow_overlap,
-                )  # fmt: skip
+                facts = {"source": source, "command": typed()}
+                ending = apply_as_job(settings, plan, options, new_job, facts=facts)
     click.get_current_context().exit(ending)
 
 

@@ -1,4 +1,4 @@
-"""The command-line options of a run, and their conversion to `RunOptions`."""
+"""The command-line options of a run and of a job, and the values that they become."""
 
 import contextlib
 import functools
@@ -13,6 +13,7 @@ from enapter_async.api import accepted
 from enapter_async.cli.groups import Decorator, together
 from enapter_async.cli.options import Settings, seconds_option
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.distributed.partitions import By
 from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.options import RunKeywords, RunOptions
 from enapter_async.fleet.planning.drift import GuardMode
@@ -194,3 +195,70 @@ def paced_as_begun(
         with contextlib.suppress(ValueError):
             settings = attrs.evolve(settings, max_rate=float(facts["max_rate"]))
     return settings, options
+
+
+def _by(text: str) -> By:
+    """Return how to divide a job.
+
+    Raises:
+        click.UsageError: it is neither "site" nor a number.
+    """
+    if text == "site":
+        return "site"
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations of at least 1")
+
+
+WORKERS: Final = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Carry out the job with N processes of this machine; 0 only submits it. [default: 1]",
+)
+_CREATION: Final = together(
+    click.option(
+        "--journal",
+        "place",
+        metavar="PLACE",
+        help="Create a job for several workers in PLACE: a new folder, for processes of this "
+        "machine, or postgresql://USER@HOST/DATABASE#NAME, for workers on any machine.",
+    ),
+    click.option(
+        "--by",
+        type=_by,
+        metavar="N|site",
+        help="Divide the job into partitions of N operations, or of one site each, which only "
+        "workers of the queue site:ID take. [default: 2000]",
+    ),
+    WORKERS,
+    click.option(
+        "--allow-overlap",
+        is_flag=True,
+        help="Submit the job even if another, unfinished one changes the same objects.",
+    ),
+)
+
+
+@attrs.frozen
+class NewJob:
+    """Where to create a job for several workers, and how to divide it and carry it out."""
+
+    place: str
+    by: By | None
+    workers: int | None
+    allow_overlap: bool
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a new job to a command, which receives it as `new_job`, or None."""
+
+    @functools.wraps(command)
+    def with_job(*given: Any, **arguments: Any) -> Any:
+        place, by, workers, overlap = (arguments.pop(name) for name in attrs.fields_dict(NewJob))
+        if place is None and (by is not None or workers is not None or overlap):
+            raise click.UsageError("--by, --workers and --allow-overlap need --journal")
+        new_job = None if place is None else NewJob(place, by, workers, overlap)
+        return command(*given, new_job=new_job, **arguments)
+
+    return _CREATION(with_job)

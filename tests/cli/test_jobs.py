@@ -52,7 +52,8 @@ def test_a_job_goes_from_its_submission_to_its_report(
     page = run("fleet", "report", place)
     assert "<html" in Path(page.stdout.strip()).read_text("utf-8")
     undoing = ("fleet", "undo", place, "--yes")
-    assert "need --journal" in run(*undoing, "--by", "5").stderr
+    for alone in (("--by", "5"), ("--workers", "0"), ("--allow-overlap",)):
+        assert "need --journal" in run(*undoing, *alone).stderr
     assert run(*undoing, "--items", "0-4").exit_code == Exit.DONE
     assert world.count("update") == 45
     back = run(*undoing, "--journal", f"{place}-undo", "--waves", "1,rest", "--items", "0-29")
