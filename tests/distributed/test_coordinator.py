@@ -31,7 +31,7 @@ def wave(number: int, *, open: int = 0, **counts: int) -> WaveCounts:  # noqa: A
 
 
 def judged(number: int, executed: int, failed: int, **fields: Any) -> WaveCounts:
-    counts = {"executed": executed, "all": failed, "failed": failed}
+    counts = {"executed": executed, "failed": failed}
     return WaveCounts(wave=number, open=1, judged=counts, **fields)
 
 

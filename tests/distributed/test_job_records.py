@@ -145,12 +145,12 @@ async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
         assert claim is not None
         await control.leases.give_back(claim, told, finished=True, failed=True, why="broken")
     [wave] = await control.waves("job")
-    assert (wave.open, wave.failures, wave.why, wave.judged["all"]) == (0, 1, "broken", 2)
+    assert (wave.open, wave.failures, wave.why, wave.judged["failed"]) == (0, 1, "broken", 2)
     record = await control.job("job")
     assert record is not None
     await control.resume(record, {}, accept=True)
     [wave] = await control.waves("job")
-    assert (wave.open, wave.failures, wave.judged["all"]) == (1, 0, 0)
+    assert (wave.open, wave.failures, wave.judged["failed"]) == (1, 0, 0)
     [record] = await control.unfinished()
     assert record.position.accepted
 

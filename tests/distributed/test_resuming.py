@@ -68,7 +68,7 @@ async def test_of_two_that_resume_a_job_differently_one_is_refused_and_names_the
     assert [note["what"] for note in await two[1].notes("job")][-1] == "resumed"
     assert (record.resumes, record.stop) == (1, None)
     [wave] = await two[1].waves("job")
-    assert (wave.open, wave.failures, wave.judged["all"]) == (2, 0, 0)
+    assert (wave.open, wave.failures, wave.judged["failed"]) == (2, 0, 0)
 
 
 async def test_the_same_resume_twice_has_one_effect(two: list[Control]) -> None:

@@ -6,12 +6,12 @@ and asks `next_step`. No decision depends on the memory of an earlier keeper.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.rollout.abort import AbortCriterion
+from enapter_async.fleet.rollout.abort import COUNTS, AbortCriterion, first_met
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 
 _NOT_PASSED: Final = re.compile(r"wave \d+ did not pass")
@@ -120,22 +120,8 @@ def _pause(position: Position, rollout: Rollout) -> Step | None:
 
 def _too_many(waves: Sequence[WaveCounts], criteria: Sequence[AbortCriterion]) -> str:
     """Return the criterion that the whole job meets, or ""."""
-    judged = {key: sum(each.judged.get(key, 0) for each in waves) for key in _keys(waves)}
-    executed = judged.get("executed", 0)
-    for each in criteria:
-        failures = judged.get(each.failure_type, 0)
-        if failures and each.met(executed, failures):
-            named = each.failure_type.replace("_", " ")
-            kind = "differs, failed or unknown" if named == "all" else named
-            return (
-                f"{failures} of {executed} operations of all workers ended as {kind} (limit: "
-                f"{each.threshold_percentage:g} % once {each.min_executed} have finished)"
-            )
-    return ""
-
-
-def _keys(waves: Sequence[WaveCounts]) -> set[str]:
-    return {key for each in waves for key in each.judged}
+    judged = {key: sum(each.judged.get(key, 0) for each in waves) for key in COUNTS}
+    return first_met(criteria, judged, "operations of all workers")
 
 
 def _given_up(waves: Sequence[WaveCounts]) -> str:
@@ -163,11 +149,3 @@ def is_wave_refused(stop: str) -> bool:
 def without_reason(stop: str) -> str:
     """Return why a job was stopped, without the text of an error, which may be a server's."""
     return stop.partition(": ")[0] if stop.startswith(_GAVE_BACK) else stop
-
-
-def judged_of(counts: Mapping[str, Any]) -> dict[str, int]:
-    """Return the counts for the abort criteria from the columns of a row."""
-    names = ("executed", "failed", "unknown", "differs", "timed_out")
-    judged = {name: int(counts[f"judged_{name}"] or 0) for name in names}
-    judged["all"] = judged["failed"] + judged["unknown"] + judged["differs"]
-    return judged

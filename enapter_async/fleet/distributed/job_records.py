@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
+from enapter_async.fleet.distributed.coordinator import Position, WaveCounts
 from enapter_async.fleet.distributed.partition_lease import LEASE_S, PartitionLeases
 from enapter_async.fleet.errors import AlreadyResumedError, RunBusyError
 from enapter_async.fleet.journal.job_database import (
@@ -78,10 +78,8 @@ class JobRecord:
     """A job's settings, which do not change, and its progress."""
 
     name: str
-    digest: str
     facts: Mapping[str, Any]
     options: Mapping[str, Any]
-    merged: int
     position: Position
     stop: str | None
     ended: bool
@@ -94,14 +92,13 @@ class JobRecord:
     waits: str = ""
 
     @classmethod
-    def of(cls, row: Row, now: float) -> "JobRecord":
-        """Return the job of a row."""
+    def of(cls, row: Row) -> "JobRecord":
+        """Return the job of a row, in which `now` is the database's time."""
+        now = row["now"]
         return cls(
             name=row["name"],
-            digest=row["digest"],
             facts=facts_in(row),
             options=json.loads(row["options"]),
-            merged=row["merged"],
             position=Position(
                 wave=row["wave"],
                 now=now,
@@ -152,14 +149,14 @@ class Control:
         rows = await self.database.execute(
             "SELECT *, {now} AS now FROM {p}job WHERE :job = '' OR name = :job LIMIT 1", job=name
         )
-        return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
+        return JobRecord.of(rows[0]) if rows else None
 
     async def latest(self, most: int) -> list[JobRecord]:
         """Return the latest jobs, newest first."""
         rows = await self.database.execute(
             "SELECT *, {now} AS now FROM {p}job ORDER BY created_at DESC LIMIT :most", most=most
         )
-        return [JobRecord.of(row, row["now"]) for row in rows]
+        return list(map(JobRecord.of, rows))
 
     async def unfinished(self, only: str = "") -> list[JobRecord]:
         """Return the jobs that are neither stopped nor ended, oldest first."""
@@ -168,7 +165,7 @@ class Control:
             " AND (:only = '' OR name = :only) ORDER BY created_at",
             only=only,
         )
-        return [JobRecord.of(row, row["now"]) for row in rows]
+        return list(map(JobRecord.of, rows))
 
     async def waves(self, job: str) -> list[WaveCounts]:
         """Return the counts of a job, wave by wave."""
@@ -222,7 +219,7 @@ class Control:
     async def keep(self, job: str) -> JobRecord | None:
         """Become or stay the keeper of a job; return None if another worker is the keeper."""
         rows = await self.database.execute(_KEEP, job=job, worker=self.worker, lease=self.lease)
-        return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
+        return JobRecord.of(rows[0]) if rows else None
 
     async def leave(self) -> None:
         """Let another worker become the keeper of each job."""
@@ -326,7 +323,7 @@ def _wave(row: Row) -> WaveCounts:
         open=int(row["open"]),
         size=int(row["size"]),
         counts=counts,
-        judged=judged_of(row),
+        judged={name: int(row[f"judged_{name}"] or 0) for name in JUDGED},
         failures=int(row["failures"]),
         why=row["why"],
     )

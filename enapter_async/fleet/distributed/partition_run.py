@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.errors import DeadlineExceededError, EnapterError
+from enapter_async.errors import EnapterError
 from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.partition_lease import Claim
 from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
@@ -18,6 +18,7 @@ from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
 from enapter_async.fleet.journal.postgres.jobs import partition_run
 from enapter_async.fleet.options import CARRIED, RunOptions
 from enapter_async.fleet.outcomes import Outcome, RunEvent, RunGoesOn, RunWaiting, State
+from enapter_async.fleet.rollout.abort import counts_of
 from enapter_async.fleet.run import Run
 from enapter_async.fleet.waits import Wait
 
@@ -31,8 +32,6 @@ BUSY_DELAY_S: Final = 0.5
 """The delay before retrying a partition whose journal another worker still holds."""
 FAILURE_DELAY_S: Final = 5.0
 """The first delay before another worker may try a partition that was returned after an error."""
-
-_EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
 
 
 @attrs.frozen(kw_only=True)
@@ -141,13 +140,8 @@ class PartitionRun:
             self._wait = event.wait if isinstance(event, RunWaiting) else None
 
     def _count(self, outcome: Outcome[Any]) -> None:
-        if outcome.state not in _EXECUTED:
-            return
-        judged = self._judged
-        judged["executed"] += 1
-        if outcome.state is not State.APPLIED:
-            judged[outcome.state.value] += 1
-            judged["timed_out"] += isinstance(outcome.error, DeadlineExceededError)
+        for name in counts_of(outcome):
+            self._judged[name] += 1
 
     def _counts(self) -> Mapping[str, int]:
         if self._run is None or not self._open:

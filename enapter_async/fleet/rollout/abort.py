@@ -1,6 +1,6 @@
 """Decides when a run stops automatically, based on the outcomes of a session's operations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
@@ -23,6 +23,9 @@ from enapter_async.operation import Operation
 FailureType = Literal["all", "failed", "unknown", "differs", "timed_out"]
 
 TYPES: Final = ("all", "failed", "unknown", "differs", "timed_out")
+FAILURES: Final = ("failed", "unknown", "differs")
+COUNTS: Final = ("executed", *FAILURES, "timed_out")
+"""What is counted for the criteria."""
 UNUSABLE_OF: Final = 10
 """How many operations at the start of a session are checked for unusable responses."""
 UNUSABLE_MOST: Final = 3
@@ -78,6 +81,34 @@ class AbortCriterion:
         if executed < self.min_executed:
             return False
         return failures * 10_000 >= round(self.threshold_percentage * 100) * executed
+
+
+def first_met(
+    criteria: Sequence[AbortCriterion], counts: Mapping[str, int], of: str = "operations"
+) -> str:
+    """Return which criterion is met by the counts of executed operations and failures, or ""."""
+    executed = counts["executed"]
+    for each in criteria:
+        kinds = FAILURES if each.failure_type == "all" else (each.failure_type,)
+        failures = sum(counts[kind] for kind in kinds)
+        if each.met(executed, failures):
+            named = each.failure_type.replace("_", " ")
+            kind = "differs, failed or unknown" if named == "all" else named
+            return (
+                f"{failures} of {executed} {of} ended as {kind} (limit: "
+                f"{each.threshold_percentage:g} % once {each.min_executed} have finished)"
+            )
+    return ""
+
+
+def counts_of(outcome: Outcome[Any]) -> tuple[str, ...]:
+    """Return the counts for abort criteria to which an outcome adds; none if it is not executed."""
+    if outcome.state not in _EXECUTED:
+        return ()
+    if outcome.state is State.APPLIED:
+        return ("executed",)
+    late = ("timed_out",) if isinstance(outcome.error, DeadlineExceededError) else ()
+    return ("executed", outcome.state.value, *late)
 
 
 DEFAULT_ABORT: Final = (
@@ -145,36 +176,33 @@ class AbortJudge:
 
     def __init__(self, criteria: tuple[AbortCriterion, ...]) -> None:
         self._criteria = criteria
-        self._counts: dict[str, int] = dict.fromkeys(TYPES, 0)
+        self._counts = dict.fromkeys(COUNTS, 0)
+        self._failed = False
+        """Whether any operation failed; until then, no criterion is met."""
         self._unusable = 0
         self._unproven = 0
-        self.executed = 0
+
+    @property
+    def executed(self) -> int:
+        """How many operations were executed."""
+        return self._counts["executed"]
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
         """Record an outcome; if a limit is now exceeded, return the error that stops the run."""
-        if outcome.error is None and not self._counts["all"] and outcome.state is _APPLIED:
-            self.executed += 1
-            return None  # without failures, no criterion is met
-        if outcome.state not in _EXECUTED:
+        if outcome.error is None and not self._failed and outcome.state is _APPLIED:
+            self._counts["executed"] += 1
             return None
         if isinstance(outcome.error, LeftUnknownError):
             return None  # executed by an earlier session
-        self.executed += 1
-        if outcome.state is not State.APPLIED:
-            self._counts["all"] += 1
-            self._counts[outcome.state.value] += 1
-            self._counts["timed_out"] += isinstance(outcome.error, DeadlineExceededError)
+        added = counts_of(outcome)
+        if not added:
+            return None
+        for name in added:
+            self._counts[name] += 1
+        self._failed |= len(added) > 1
         reason = self._other_server(outcome.operation, outcome.error)
-        if reason:
-            return RunAbortedError(reason)
-        for each in self._criteria:
-            failures = self._counts[each.failure_type]
-            if each.met(self.executed, failures):
-                return RunAbortedError(
-                    f"{failures} of {self.executed} operations ended as {_named(each)} (limit: "
-                    f"{each.threshold_percentage:g} % once {each.min_executed} have finished)"
-                )
-        return None
+        reason = reason or first_met(self._criteria, self._counts)
+        return RunAbortedError(reason) if reason else None
 
     def _other_server(self, operation: Operation[Any], error: EnapterError | None) -> str:
         """Return why the server seems not to be the API; "" if it seems to be."""
@@ -192,11 +220,6 @@ class AbortJudge:
                     "this is not the API, or a different version of it; check base_url"
                 )
         return ""
-
-
-def _named(criterion: AbortCriterion) -> str:
-    kind = criterion.failure_type
-    return "differs, failed or unknown" if kind == "all" else kind.replace("_", " ")
 
 
 def _is_unproven(operation: Operation[Any], error: EnapterError | None) -> bool:
