@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -50,7 +50,7 @@ class CredentialsFile:
 
     `in_flight` is how many results may be pending at once: `make_room` reserves disk space
     for each of them in a file next to this one, `<path>.reserve`, which is deleted if the
-    disk is full, and otherwise at the end.
+    disk is full, and otherwise at the end. `run` is the id of the run whose results are stored.
 
     The file may be removed, moved, replaced or truncated during the run. Its previous contents and
     the pending results are then written to the same path again, or next to it if the path is taken,
@@ -62,10 +62,12 @@ class CredentialsFile:
         path: str | os.PathLike[str],
         *,
         in_flight: int = 1,
+        run: str = "",
         clock: Clock | None = None,
     ) -> None:
         self.path = Path(path)
         self._reserve = Reserve(Path(f"{self.path}.reserve"), in_flight * ROOM_BYTES)
+        self._run = run
         self._clock = clock or Clock()
         self._descriptor = -1
         self._named: NamedFile | None = None
@@ -161,11 +163,11 @@ class CredentialsFile:
 
     @concealing_async
     async def store(
-        self, operation: Operation[Any], result: Any, mark: Mapping[str, Any] | None = None
+        self, operation: Operation[Any], result: Any, place: tuple[int, int] | None = None
     ) -> None:
         """Write one result, and return once it is on disk.
 
-        `mark` is written with it: the run and the item that the result belongs to.
+        `place` is the item and the intent of the run's journal that the result belongs to.
 
         Raises:
             OSError: the result could not be written, for example because the disk is full; the file
@@ -176,12 +178,15 @@ class CredentialsFile:
             raise ConfigurationError("use a credentials file inside `async with`")
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
-        self._pending.append((self._line(operation, result, mark or {}), stored))
+        self._pending.append((self._line(operation, result, place), stored))
         if self._writer is None or self._writer.done():
             self._writer = loop.create_task(self._write_pending())
         await stored
 
-    def _line(self, operation: Operation[Any], result: Any, mark: Mapping[str, Any]) -> bytes:
+    def _line(self, operation: Operation[Any], result: Any, place: tuple[int, int] | None) -> bytes:
+        mark: dict[str, Any] = {}
+        if place is not None:
+            mark = {"run": self._run, "item": place[0], "intent": place[1]}
         told = operation_to_json(operation)
         through = {"site_id": told["site_id"]} if told.get("site_id") else {}
         row = {
@@ -346,38 +351,17 @@ def count_in(path: Path, after: int = 0) -> tuple[int, int]:
 
 
 class CredentialStore(Protocol):
-    """Interface of the place where generated credentials are stored."""
+    """The place where generated credentials are stored: a `CredentialsFile`, or a `SinkStore`."""
 
     async def make_room(self) -> None:
         """Reserve space before anything is generated, or raise `OSError`."""
         ...
 
-    async def keep(
+    async def store(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
         """Store a result, then return; `place` is its item and intent in a journal."""
         ...
-
-
-class FileStore:
-    """Stores results in a file, and with each result its item, if the run has a journal."""
-
-    def __init__(self, file: CredentialsFile, run: str) -> None:
-        self._file = file
-        self._run = run
-
-    async def make_room(self) -> None:
-        """Reserve space for all results in flight, or raise `OSError`."""
-        await self._file.make_room()
-
-    async def keep(
-        self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
-    ) -> None:
-        """Write a result, and return once it is on disk."""
-        mark = None
-        if place is not None:
-            mark = {"run": self._run, "item": place[0], "intent": place[1]}
-        await self._file.store(operation, result, mark)
 
 
 class SinkStore:
@@ -389,7 +373,7 @@ class SinkStore:
     async def make_room(self) -> None:
         """Do nothing, since the user's function is responsible for having enough space."""
 
-    async def keep(
+    async def store(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
         """Call the function with a result; if it returns an awaitable, await it."""

@@ -302,7 +302,7 @@ class Execution(Generic[OperationT]):
         problem = ""
         place = None if self._item_record is None else self._item_record.place
         try:
-            await credential_store.keep(self.operation, result, place)
+            await credential_store.store(self.operation, result, place)
         except OSError as unkept:
             problem = unkept.strerror or type(unkept).__name__
         except Exception as unkept:  # noqa: BLE001 - whatever it is, nothing was stored

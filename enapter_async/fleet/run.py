@@ -253,7 +253,6 @@ class Run(Generic[OperationT]):
             options,
             clock=self._clock,
             on_failure=self._stop_by,
-            plan="" if given is None else given.plan,
             report=lambda: self.report,
         )
         session = self._session = opened.session

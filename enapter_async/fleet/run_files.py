@@ -13,7 +13,6 @@ from enapter_async.clock import Clock
 from enapter_async.fleet.credentials import (
     CredentialsFile,
     CredentialStore,
-    FileStore,
     SinkStore,
 )
 from enapter_async.fleet.errors import JournalError
@@ -52,13 +51,12 @@ async def open_files(
     *,
     clock: Clock,
     on_failure: Callable[[JournalError], None],
-    plan: str,
     report: Callable[[], Report],
 ) -> Opened:
     """Open the journal, then the credentials file; `exits` closes them.
 
-    `plan` is the id of the plan that contains the once-only operations, or "". If the final
-    `report` shows that this run changed nothing, another run may carry out the plan.
+    A plan with once-only operations is claimed for this run. If the final `report` shows that the
+    run changed nothing, another one may carry out the plan.
 
     Raises:
         ConfigurationError: a file cannot be used.
@@ -68,7 +66,7 @@ async def open_files(
     path, credentials, journal = None, options.credentials, options.journal
     if credentials is not None and not callable(credentials):
         path = _absolute(credentials)
-    session, claim = None, None
+    session, claim, plan = None, None, "" if given is None else given.plan
     where = None if journal is None else store_of(journal.path).name
     if plan and not options.again and not (journal and await _begun(journal.path)):
         claim = PlanClaim.take(plan, now=clock.wall(), journal=where)
@@ -94,9 +92,9 @@ async def open_files(
     if callable(credentials):
         credential_store = SinkStore(credentials)
     elif path is not None:
-        file = CredentialsFile(path, in_flight=options.concurrency)
         run = "" if session is None else session.run
-        credential_store = FileStore(await exits.enter_async_context(file), run)
+        file = CredentialsFile(path, in_flight=options.concurrency, run=run)
+        credential_store = await exits.enter_async_context(file)
     source = Input(()) if given is None else given
     items = source.pulled() if session is None else session.items
     resumed = session is not None and session.resumed

@@ -35,8 +35,8 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "outcome before credentials": Break(
             "fleet.execution:Execution._keep",
-            "await credential_store.keep(self.operation, result, place)",
-            "credential_store.keep(self.operation, result, place).close()",
+            "await credential_store.store(self.operation, result, place)",
+            "credential_store.store(self.operation, result, place).close()",
             by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_reported",
             simulated=True,
         ),
