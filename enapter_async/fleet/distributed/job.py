@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Unpack
 
 import attrs
@@ -21,15 +21,16 @@ from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.postgres.address import without_password
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.journal.records import earlier_outcome
-from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.options import RunKeywords, RunOptions
-from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, State, Tally
+from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, Tally
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.rollback import UndoOnly, undo
 
 POLL_S: Final = 0.25
-_SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.PENDING, Mark.INTENDED)
+_SHOWN: Final = (
+    (Mark.FAILED,), (Mark.UNKNOWN, Mark.INTENDED), (Mark.DIFFERS,), (Mark.PENDING,)
+)  # fmt: skip
 
 
 class Job:
@@ -122,20 +123,14 @@ class Job:
             RunBusyError: the job is in progress with other options; `AlreadyResumedError` if
                 another process has resumed it.
         """
-        options = JournalOptions(
-            path=self.address,
-            retry_failed=retry_failed,
-            ambiguous=ambiguous,
-            accept_new_token=accept_new_token,
-            accept_candidates=accept_candidates,
-        )
-        told = {
-            "retry_failed": options.retry_failed,
-            "ambiguous": options.ambiguous,
-            "accept_new_token": options.accept_new_token,
-            "accept_candidates": options.accept_candidates,
+        told: dict[str, Any] = {
+            "retry_failed": retry_failed,
+            "ambiguous": ambiguous,
+            "accept_new_token": accept_new_token,
+            "accept_candidates": accept_candidates,
             "accept_wave": accept_wave,
         }
+        JournalOptions(path=self.address, **told)  # refuses what is invalid
         async with controlling(self._place) as control:
             record = await _record(control, self._place, self.name)
             await control.resume(record, told, accept=accept_wave)
@@ -275,15 +270,10 @@ def _report(address: str, status: JobStatus) -> Report:
     return attrs.evolve(report, attempts=replay.sent, earlier=0)
 
 
-def _bad(journal: Journal, replay: Replay) -> list[Outcome[Any]]:
-    """Return the first outcomes of each bad state."""
-    kept: dict[State, list[Outcome[Any]]] = {}
-    for seq in replay.with_mark(*_SHOWN):
-        state = STATE_OF_MARK[Mark(replay.marks[seq])]
-        some = kept.setdefault(state, [])
-        item = journal.item(seq) if len(some) < FAILURES_KEPT else None
-        if item is not None:
-            number = replay.last_event.get(seq)
-            event = None if number is None else journal.event(number)
-            some.append(earlier_outcome(item, state, event))
-    return [outcome for some in kept.values() for outcome in some]
+def _bad(journal: Journal, replay: Replay) -> Iterator[Outcome[Any]]:
+    """Yield the first outcomes of each bad state."""
+    for marks in _SHOWN:
+        for seq in replay.with_mark(*marks)[:FAILURES_KEPT]:
+            item = journal.item(seq)
+            if item is not None:
+                yield replay.outcome(journal, item)

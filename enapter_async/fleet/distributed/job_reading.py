@@ -58,7 +58,7 @@ class JobStatusReader:
             elif self._troubles.get(row["no"], ((), ()))[0] != version:
                 changed[row["no"]] = version
         if changed:
-            with self._place.partitions(self._job) as read:
+            with self._place.job_store(self._job).partitions() as read:
                 for no, version in changed.items():
                     with read(no) as journal:
                         replay = self._replays.get(no)
@@ -72,7 +72,7 @@ class JobStatusReader:
 
     def _spread(self, rows: Sequence[Row], chosen: range) -> tuple[Target, ...]:
         targets: dict[Target, None] = {}
-        with self._place.partitions(self._job) as read:
+        with self._place.job_store(self._job).partitions() as read:
             for row in rows:
                 inside = range(row["first"], row["first"] + row["size"])
                 some = [seq - row["first"] for seq in chosen if seq in inside]

@@ -1,7 +1,6 @@
 """The places for a job: a folder for one machine, or a database for many machines."""
 
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -11,7 +10,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.job_records import Control
 from enapter_async.fleet.distributed.partition_lease import LEASE_S
 from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, partition_file
-from enapter_async.fleet.journal.merged import FolderStore, ReadPartition
+from enapter_async.fleet.journal.merged import FolderStore
 from enapter_async.fleet.journal.postgres.address import Address as PostgresAddress
 from enapter_async.fleet.journal.postgres.address import is_address
 from enapter_async.fleet.journal.postgres.jobs import PostgresJobs, partition_run
@@ -28,17 +27,11 @@ LIMIT_FILE: Final = "limit.db"
 
 
 @attrs.frozen
-class Folder:
+class Folder(FolderStore):
     """A folder that holds one job, for the processes of one machine."""
 
-    path: Path
     remote: ClassVar[bool] = False
     """Whether it may be temporarily unreachable."""
-
-    @property
-    def name(self) -> str:
-        """Its name in messages."""
-        return str(self.path)
 
     @property
     def only(self) -> str:
@@ -48,10 +41,6 @@ class Folder:
     def checked_name(self, name: str | None) -> str:
         """Return the name of a new job."""
         return name or self.path.name
-
-    def exists(self) -> bool:
-        """Return whether there is a job."""
-        return (self.path / JOB_FILE).is_file()
 
     async def control(self, worker: str = "", *, lease: float = LEASE_S) -> Control:
         """Open the job's control.
@@ -66,9 +55,9 @@ class Folder:
         """Return the name of a partition's journal."""
         return str(partition_file(self.path, no))
 
-    def partitions(self, job: str) -> AbstractContextManager[ReadPartition]:
-        """Let the journals of a job's partitions be read; blocking."""
-        return FolderStore(self.path).partitions()
+    def job_store(self, job: str) -> FolderStore:
+        """Return the store of a job."""
+        return self
 
     def job_address(self, job: str) -> str:
         """Return the name by which the whole job is read as one journal."""
@@ -120,10 +109,9 @@ class Database:
         """Return the name of a partition's journal."""
         return self.job_address(partition_run(job, no))
 
-    def partitions(self, job: str) -> AbstractContextManager[ReadPartition]:
-        """Let the journals of a job's partitions be read; blocking."""
-        address = PostgresAddress.parse(self.job_address(job))
-        return PostgresStore(address).partitions()
+    def job_store(self, job: str) -> PostgresStore:
+        """Return the store of a job."""
+        return PostgresStore(attrs.evolve(self.address, run=job))
 
     def job_address(self, job: str) -> str:
         """Return the name by which the whole job is read as one journal."""

@@ -112,16 +112,16 @@ def _event_id(at_ms: int, number: int) -> int:
 class FolderStore:
     """A job in a folder, read as one journal. Only its partitions can be held."""
 
-    folder: Path
+    path: Path
 
     @property
     def name(self) -> str:
         """The folder."""
-        return str(self.folder)
+        return str(self.path)
 
     def exists(self) -> bool:
         """Return whether there is a job."""
-        return (self.folder / JOB_FILE).is_file()
+        return (self.path / JOB_FILE).is_file()
 
     def is_held(self) -> bool:
         """Return whether a worker is executing a partition."""
@@ -139,7 +139,7 @@ class FolderStore:
     @contextlib.contextmanager
     def partitions(self) -> Iterator[ReadPartition]:
         """Let the journals of partitions be read."""
-        yield lambda no: contextlib.closing(SQLiteJournal.read(partition_file(self.folder, no)))
+        yield lambda no: contextlib.closing(SQLiteJournal.read(partition_file(self.path, no)))
 
     def request_stop(self, reason: str) -> None:
         """Ask all workers to start nothing more."""
@@ -152,18 +152,13 @@ class FolderStore:
             RunRefusedError: always.
         """
         raise RunRefusedError(
-            f"{self.folder} is a job for several workers: start a fleet.Worker, or "
+            f"{self.path} is a job for several workers: start a fleet.Worker, or "
             "`enapter-async fleet worker`, to carry it out"
         )
 
     def _rows(self, sql: str, **values: Any) -> list[Row]:
-        jobs = SQLiteJobs.open(self.folder / JOB_FILE)
+        jobs = SQLiteJobs.open(self.path / JOB_FILE)
         try:
             return jobs.execute_now(sql, **values)
         finally:
             jobs.close_now()
-
-
-def is_job_folder(path: Path) -> bool:
-    """Return whether a path is the folder of a job."""
-    return (path / JOB_FILE).is_file()

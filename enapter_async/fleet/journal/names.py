@@ -6,7 +6,7 @@ from pathlib import Path
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.journal.merged import FolderStore, is_job_folder
+from enapter_async.fleet.journal.merged import FolderStore
 from enapter_async.fleet.journal.postgres.address import Address, is_address
 from enapter_async.fleet.journal.postgres.connections import connect, driver, told
 from enapter_async.fleet.journal.postgres.schema import prepare
@@ -33,8 +33,8 @@ def store_of(name: JournalName) -> Store:
             "an address of PostgreSQL begins with postgresql://; pass it as text, since a `Path` "
             "drops one slash"
         )
-    path = Path(text)
-    return FolderStore(path) if is_job_folder(path) else SQLiteStore(path)
+    job = FolderStore(Path(text))
+    return job if job.exists() else SQLiteStore(job.path)
 
 
 def read_journal(name: JournalName) -> Journal:

@@ -66,17 +66,15 @@ class Connection(Protocol):
 class Dialect:
     """The differences between the databases that may contain a journal.
 
-    `item`, `event` and `fact` are the tables; `item_only`, `event_only` and `fact_only` the
-    conditions, ending in AND, by which a row belongs to the journal; `kind` is the expression for
-    an event's kind; `parameter` stands for a value.
+    `item`, `event` and `fact` are the tables; `only` is the condition, ending in AND, by which
+    their rows belong to the journal; `kind` is the expression for an event's kind; `parameter`
+    stands for a value.
     """
 
     item: str = "item"
     event: str = "event"
     fact: str = "run"
-    item_only: str = ""
-    event_only: str = ""
-    fact_only: str = ""
+    only: str = ""
     kind: str = "kind"
     parameter: str = "?"
 
@@ -84,8 +82,7 @@ class Dialect:
         """Return the query for a page of items."""
         p = self.parameter
         return (
-            f"SELECT {columns} FROM {self.item} "
-            f"WHERE {self.item_only}seq > {p} ORDER BY seq LIMIT {p}"
+            f"SELECT {columns} FROM {self.item} WHERE {self.only}seq > {p} ORDER BY seq LIMIT {p}"
         )
 
     def events(self, columns: str, condition: str = "") -> str:
@@ -93,15 +90,19 @@ class Dialect:
         p = self.parameter
         return (
             f"SELECT {columns} FROM {self.event} "
-            f"WHERE {self.event_only}{condition}id > {p} ORDER BY id LIMIT {p}"
+            f"WHERE {self.only}{condition}id > {p} ORDER BY id LIMIT {p}"
         )
+
+    def part_of(self, table: str) -> str:
+        """Return the part of a table that belongs to the journal."""
+        only = self.only.removesuffix(" AND ")
+        return f"(SELECT * FROM {table} WHERE {only})" if only else table
 
     def ends(self) -> str:
         """Return the query for each item with its last event and its acknowledgement."""
         item = ", ".join(f"item.{field}" for field in _ITEM_FIELDS)
         event = ", ".join(f"event.{field}" for field in _EVENT_FIELDS)
-        items = _part_of(self.item, self.item_only)
-        events, only = _part_of(self.event, self.event_only), self.event_only
+        items, events, only = self.part_of(self.item), self.part_of(self.event), self.only
         return (
             f"SELECT {item}, {event}, told.at_ms FROM {items} AS item LEFT JOIN ("
             f"  SELECT seq, max(id) AS id FROM {self.event}"
@@ -112,10 +113,6 @@ class Dialect:
             ") AS acknowledged ON acknowledged.seq = item.seq AND acknowledged.id > last.id "
             f"LEFT JOIN {events} AS told ON told.id = acknowledged.id ORDER BY item.seq"
         )
-
-
-def _part_of(table: str, only: str) -> str:
-    return f"(SELECT * FROM {table} WHERE {only.removesuffix(' AND ')})" if only else table
 
 
 def _checked(
@@ -164,7 +161,7 @@ class Journal:
 
     def facts(self) -> dict[str, str]:
         """Return the facts about the run; empty if no run was started."""
-        facts = _part_of(self._dialect.fact, self._dialect.fact_only)
+        facts = self._dialect.part_of(self._dialect.fact)
         with self._sound():
             found = dict(self._fetch(f"SELECT key, value FROM {facts} AS facts"))
             if not all(isinstance(text, str) for pair in found.items() for text in pair):
@@ -173,7 +170,7 @@ class Journal:
 
     def last_seq(self) -> int:
         """Return the highest seq, or -1."""
-        items = _part_of(self._dialect.item, self._dialect.item_only)
+        items = self._dialect.part_of(self._dialect.item)
         # Two queries in one: SQLite would read the whole table for both values at once.
         last, first = (f"(SELECT {each}(seq) FROM {items} AS items)" for each in ("max", "min"))
         sql = f"SELECT coalesce({last}, -1), coalesce({first}, 0)"
@@ -185,7 +182,7 @@ class Journal:
 
     def last_wave(self) -> int:
         """Return the highest number of a wave, counted from 0; -1 if there are no items."""
-        items = _part_of(self._dialect.item, self._dialect.item_only)
+        items = self._dialect.part_of(self._dialect.item)
         with self._sound():
             return int(self._fetch(f"SELECT coalesce(max(wave), -1) FROM {items} AS items")[0][0])
 
@@ -201,7 +198,7 @@ class Journal:
 
     def is_planned(self) -> bool:
         """Return whether any item contains the state of its target from a plan."""
-        items = _part_of(self._dialect.item, self._dialect.item_only)
+        items = self._dialect.part_of(self._dialect.item)
         with self._sound():
             sql = f"SELECT 1 FROM {items} AS items WHERE before IS NOT NULL LIMIT 1"
             return bool(self._fetch(sql))
@@ -247,7 +244,7 @@ class Journal:
 
     def last_event(self) -> int:
         """Return the id of the last event, or -1."""
-        events = _part_of(self._dialect.event, self._dialect.event_only)
+        events = self._dialect.part_of(self._dialect.event)
         sql = f"SELECT coalesce(max(id), -1) FROM {events} AS events"
         with self._sound():
             return int(self._fetch(sql)[0][0])
@@ -257,7 +254,7 @@ class Journal:
         p = self._dialect.parameter
         sql = (
             f"SELECT min(at_ms) FROM {self._dialect.event} "
-            f"WHERE {self._dialect.event_only}seq = {p} AND kind = {p}"
+            f"WHERE {self._dialect.only}seq = {p} AND kind = {p}"
         )
         with self._sound():
             at_ms = self._fetch(sql, seq, INTENT)[0][0]
@@ -268,7 +265,7 @@ class Journal:
         p = self._dialect.parameter
         sql = (
             f"SELECT detail FROM {self._dialect.event} "
-            f"WHERE {self._dialect.event_only}seq = {p} AND kind = {p} ORDER BY id LIMIT 1"
+            f"WHERE {self._dialect.only}seq = {p} AND kind = {p} ORDER BY id LIMIT 1"
         )
         with self._sound():
             rows = self._fetch(sql, seq, INTENT)

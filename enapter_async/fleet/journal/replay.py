@@ -3,11 +3,12 @@
 import enum
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.reading import Journal, damaged
-from enapter_async.fleet.journal.records import ACKNOWLEDGED, INTENT
-from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.journal.records import ACKNOWLEDGED, INTENT, earlier_outcome
+from enapter_async.fleet.outcomes import Outcome, State
 
 
 class Mark(enum.IntEnum):
@@ -114,6 +115,12 @@ class Replay:
             self.last_event.pop(seq, None)
         else:
             self.last_event[seq] = number
+
+    def outcome(self, journal: Journal, item: WorkItem) -> Outcome[Any]:
+        """Return the outcome of an item according to its last event."""
+        number = self.last_event.get(item.seq)
+        event = None if number is None else journal.event(number)
+        return earlier_outcome(item, STATE_OF_MARK[Mark(self.marks[item.seq])], event)
 
     def with_mark(self, *marks: Mark) -> tuple[int, ...]:
         """Return the items with one of these marks, in order."""

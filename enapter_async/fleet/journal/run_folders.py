@@ -92,8 +92,7 @@ class RunFolder:
     def discard_if_unused(self) -> None:
         """Remove the folder of a run that never started; safe to repeat."""
         if not self.journal.exists():
-            for name in (f"{_JOURNAL}.lock",):
-                (self.path / name).unlink(missing_ok=True)
+            Path(f"{self.journal}.lock").unlink(missing_ok=True)
             if self.path.is_dir() and not any(self.path.iterdir()):
                 self.path.rmdir()
 

@@ -132,9 +132,9 @@ def reporting(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def bounded(connection: Any, seconds: float = READ_SECONDS) -> Iterator[None]:
+def bounded(connection: Any) -> Iterator[None]:
     """Cut a blocking connection if a step takes too long."""
-    timer = threading.Timer(seconds, cut, (connection,))
+    timer = threading.Timer(READ_SECONDS, cut, (connection,))
     timer.daemon = True
     timer.start()
     try:

@@ -22,14 +22,11 @@ def in_order(sql: str) -> str:
 
 def dialect_of(run: int) -> Dialect:
     """Return how a run's rows are read, by its number."""
-    only = f"run = {run} AND "
     return Dialect(
         item=f"{SCHEMA}.item",
         event=f"{SCHEMA}.event",
         fact=f"{SCHEMA}.fact",
-        item_only=only,
-        event_only=only,
-        fact_only=only,
+        only=f"run = {run} AND ",
         parameter="%s",
     )
 
