@@ -1,7 +1,6 @@
 """Every command, with arguments that work and a folder that they refer to."""
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ import click
 from enapter_async.cli.app import cli
 from enapter_async.emulator import World
 from tests.cli.conftest import Run
+from tests.support.ports import free_port
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "blueprints device-profiles": ("-o", "{folder}/profiles.zip"),
@@ -129,9 +129,7 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     submitted = ("--journal", str(job), "--workers", "0", "--yes")
     assert run("fleet", "apply", str(rows), *submitted).exit_code == 0
     (made,) = (folder / "state" / "runs").glob("*-*")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     site = world.devices[0].site_id
     created = run("commands", "execute", device, "reboot", "--wait", "0", "--json")
     execution = json.loads(created.stdout)["execution"]["id"]

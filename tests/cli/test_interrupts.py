@@ -74,7 +74,7 @@ def test_the_first_signal_drains_and_reports(
     ending: Exit,
 ) -> None:
     arrivals = Arrivals(enough=4)
-    emulator.faults.add(Latency(seconds=0.15), when=arrivals, times=None)
+    emulator.faults.add(Latency(seconds=0.4), when=arrivals, times=None)
     arguments = ["fleet", "apply", changes, "--concurrency", "4", "--json"]
     with process(*arguments, environment=environment) as started:
         assert arrivals.came.wait(20)

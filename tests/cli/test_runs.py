@@ -196,7 +196,7 @@ def test_an_interrupted_run_names_the_command_to_resume(
     run: Run, emulator: Emulator, environment: dict[str, str], changes: str, runs: Path
 ) -> None:
     arrivals = Arrivals(enough=4)
-    emulator.faults.add(Latency(seconds=0.15), when=arrivals, times=None)
+    emulator.faults.add(Latency(seconds=0.4), when=arrivals, times=None)
     arguments = ["fleet", "apply", changes, "--concurrency", "4", "--max-rate", "500"]
     with process(*arguments, environment=environment) as started:
         assert arrivals.came.wait(20)

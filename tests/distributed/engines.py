@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from temporalio.service import RPCError
 
 from enapter_async.fleet.distributed.engines.pgqueuer import PgQueuerEngine
 from tests.distributed.worker_process import TARGET
+from tests.support.ports import free_port
 
 ENGINES = ("tables", "pgqueuer", "temporal")
 
@@ -36,8 +36,7 @@ async def prepared(name: str, address: str, folder: Path) -> AsyncIterator[None]
 @contextlib.asynccontextmanager
 async def temporal_server(folder: Path, port: int = 0) -> AsyncIterator[str]:
     """Run the development server of Temporal, on any port if it is 0; return its host and port."""
-    with socket.create_server(("127.0.0.1", port)) as free:
-        target = f"127.0.0.1:{free.getsockname()[1]}"
+    target = f"127.0.0.1:{port or free_port()}"
     program = Path(sys.executable).parent / "temporal"
     process = await asyncio.create_subprocess_exec(
         program, "server", "start-dev", "--headless", "--port", target.rpartition(":")[2],

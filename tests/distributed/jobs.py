@@ -82,6 +82,14 @@ class Arrivals:
         return self._count >= self._number
 
 
+def slow_from(emulator: Emulator, number: int, seconds: float = 0.4) -> None:
+    """Let the `number`-th request that changes something, and all later ones, take long.
+
+    Those before are answered at once, and a busy machine still finds the job in progress.
+    """
+    emulator.faults.add(Latency(seconds=seconds), when=Arrivals(number), times=None)
+
+
 def at_arrival(emulator: Emulator, number: int, act: Callable[[], object]) -> None:
     """Do something when the `number`-th request that changes something arrives."""
     arrived = Arrivals(number)

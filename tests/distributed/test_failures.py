@@ -1,7 +1,6 @@
 """What fails around the workers of a job: networks, clocks, the primary, and the engine."""
 
 import asyncio
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from tests.distributed.engines import temporal_server
 from tests.distributed.jobs import LEASE, client_for, ended, sent, submitted, until, worker, written
 from tests.fleet.test_postgres_troubles import unjournalled
 from tests.support.cutter import Cutter
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 
 DEVICES = 40
@@ -68,8 +68,7 @@ async def test_a_worker_that_the_database_cannot_hear_is_replaced_and_sends_noth
 async def test_a_worker_that_cannot_reach_the_server_returns_its_partition(
     folder: Path,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     emulator = Emulator(world=World.seeded(DEVICES, 1, role="OWNER"), port=port)
     base_url = f"http://127.0.0.1:{port}"
     works = [UpdateDevice(device_id=each.id, name="New") for each in emulator.world]
@@ -160,10 +159,13 @@ async def test_partitions_in_progress_outlive_their_engine(
     emulator: Emulator, database: str, tmp_path: Path
 ) -> None:
     job = await submitted(emulator, f"{database}#job", by=DEVICES // 2, concurrency=2)
+    emulator.faults.clear()
+    emulator.faults.add(Latency(seconds=0.5), times=None)  # its server may need long to end
     async with temporal_server(tmp_path) as target:
         at_work = worker(emulator, database, slots=1, engine=TemporalEngine(target, heartbeat=1.5))
         await at_work.__aenter__()
         await sent(emulator, 2)
+    emulator.faults.clear()
     try:
         # Its server is gone: what was begun is finished, and nothing else begins.
         await sent(emulator, DEVICES // 2)

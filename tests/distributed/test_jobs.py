@@ -15,7 +15,7 @@ import pytest
 
 from enapter_async import Client, fleet
 from enapter_async.cli.watched_run import WatchedJob
-from enapter_async.emulator import Emulator, Latency, Reply, TooManyRequests, World
+from enapter_async.emulator import Emulator, Reply, TooManyRequests, World
 from enapter_async.emulator.faults import Target
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import AbortCriterion, HealthGate, Rollout, State
@@ -23,12 +23,12 @@ from enapter_async.fleet.errors import RunBusyError, RunNotFoundError, RunRefuse
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.operations.devices import GenerateConfig
 from tests.distributed.jobs import (
-    Arrivals,
     at_arrival,
     client_for,
     ended,
     renames,
     sent,
+    slow_from,
     submitted,
     until,
     worker,
@@ -87,7 +87,7 @@ def items_of(job: fleet.Job) -> list[fleet.WorkItem]:
 
 async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: str) -> None:
     job = await submitted(emulator, place, by=60, concurrency=4)
-    emulator.faults.add(Latency(seconds=0.5), when=Arrivals(12), times=None)
+    slow_from(emulator, 12)
     async with worker(emulator, place):
         await sent(emulator, 12)
         await job.stop("enough")
@@ -141,7 +141,7 @@ async def test_workers_below_the_limit_of_a_server_are_never_refused(
 
 async def test_the_failures_of_all_workers_stop_the_job(emulator: Emulator, folder: Path) -> None:
     emulator.faults.add(REFUSED, method="PATCH", times=60)
-    emulator.faults.add(Latency(seconds=0.5), when=Arrivals(8), times=None)
+    slow_from(emulator, 8)
     criterion = AbortCriterion(failure_type="failed", threshold_percentage=5, min_executed=8)
     job = await submitted(emulator, folder, by=2, abort=criterion)
     async with worker(emulator, folder, slots=1), worker(emulator, folder, slots=1):

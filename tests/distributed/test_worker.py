@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from enapter_async import Client, fleet
-from enapter_async.emulator import Emulator, Latency, World
+from enapter_async.emulator import Emulator, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import place_of
 from enapter_async.fleet.rollout.waves import Rollout
-from tests.distributed.jobs import Arrivals, client_for, ended, sent, submitted, worker, written
+from tests.distributed.jobs import client_for, ended, sent, slow_from, submitted, worker, written
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def test_a_worker_logs_each_partition_that_it_takes_and_leaves(
     job = await submitted(
         emulator, place, by=20, concurrency=1, rollout=Rollout(waves=("rest",)), max_rate=None
     )
-    emulator.faults.add(Latency(seconds=0.3), when=Arrivals(5), times=None)
+    slow_from(emulator, 5)
     async with worker(emulator, place, name="one"):
         await sent(emulator, 5)
     left = f"{len(written(emulator))} applied, of 20"

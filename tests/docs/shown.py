@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import attrs
 
 from tests.support.forks.starting import programs
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 INTERRUPT = "^C"
@@ -115,13 +115,6 @@ def missing(shown: Sequence[str], output: Sequence[str]) -> list[str]:
         if waiting and is_shown(waiting[0], line):
             del waiting[0]
     return waiting
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 class Workplace:

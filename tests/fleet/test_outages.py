@@ -3,7 +3,6 @@
 Every sleep advances the clock, so hours pass at once.
 """
 
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,13 +23,12 @@ from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import rename
 from tests.support.clock import FakeClock
+from tests.support.ports import free_port
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        number: int = taken.getsockname()[1]
-        return number
+    return free_port()
 
 
 @attrs.define

@@ -20,7 +20,7 @@ from enapter_async.emulator import Emulator, World
 from enapter_async.fleet import State
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.operations.devices import UpdateDevice
-from tests.docs.shown import free_port
+from tests.support.ports import free_port
 from tests.support.postgres import USER
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")

@@ -77,12 +77,11 @@ def operations(group: dict[str, Operation[Any]]) -> pytest.MarkDecorator:
 async def test_row01_not_sent_is_sent_when_the_host_is_back(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
-    port = server.port
     server.deafen()
 
     async def open_again() -> None:
         if len(clock.sleeps) == 1:
-            await server.listen(port)
+            await server.listen()
 
     clock.on_sleep = open_again
     async with open_rig(transport, server, clock) as rig:

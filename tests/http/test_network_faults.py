@@ -59,12 +59,11 @@ EVIL = message(
 async def test_row01_a_host_that_comes_back_sees_one_request(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
-    port = server.port
     server.deafen()
 
     async def open_again() -> None:
         if len(clock.sleeps) == 2:
-            await server.listen(port)
+            await server.listen()
 
     clock.on_sleep = open_again
     async with open_rig(transport, server, clock) as rig:

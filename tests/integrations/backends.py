@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from enapter_async.integrations.answers import Answerer, answer_to
 from enapter_async.integrations.folder_jobs import FolderJobs
 from enapter_async.integrations.job_session import Session
 from enapter_async.integrations.jobs import Jobs
+from tests.support.ports import bound_socket
 
 Kind = Literal["aiohttp", "starlette", "fastapi"]
 KINDS: tuple[Kind, ...] = ("aiohttp", "starlette", "fastapi")
@@ -32,20 +32,12 @@ def sessions_of(jobs: Jobs) -> dict[str, Session]:
     return jobs._jobs._live
 
 
-def listening() -> socket.socket:
-    """Return a socket bound to a free port of 127.0.0.1."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind(("127.0.0.1", 0))
-    return bound
-
-
 @contextlib.asynccontextmanager
 async def serving_aiohttp(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
     await runner.setup()
     try:
-        await web.SockSite(runner, listening()).start()
+        await web.SockSite(runner, bound_socket()).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
@@ -56,7 +48,7 @@ async def serving_asgi(app: Any, grace: int = 1) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=grace
     )
-    server, bound = uvicorn.Server(config), listening()
+    server, bound = uvicorn.Server(config), bound_socket()
     task = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         async with asyncio.timeout(30):

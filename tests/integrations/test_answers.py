@@ -42,7 +42,8 @@ from enapter_async.integrations.answers import TYPES, HttpAnswer, answer_to
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, GetDevice, UpdateDevice
 from tests.emulator.fleets import METER, PUMP, UCM, small_world
-from tests.integrations.backends import KINDS, Kind, backend, listening, serving_aiohttp
+from tests.integrations.backends import KINDS, Kind, backend, serving_aiohttp
+from tests.support.ports import bound_socket
 
 TOKEN = "tok-4f1d9c7e5b3a"
 SECRET = "upstream words that no browser may read"
@@ -206,7 +207,7 @@ async def test_an_error_has_the_documented_answer(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_host_that_is_down_is_503(kind: Kind) -> None:
-    with listening() as nobody:
+    with bound_socket() as nobody:
         where = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         response, body = await answered(
             kind, lambda: Client(TOKEN, base_url=where, retry=ONCE), act_of(ROWS["422"])

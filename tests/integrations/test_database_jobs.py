@@ -20,7 +20,7 @@ from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.integrations.database_jobs import UNREACHABLE
 from enapter_async.integrations.jobs import RESUME_OPTIONS, Job, Jobs, JobSettings, Phase
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
-from tests.distributed.jobs import LEASE, QUICK, until
+from tests.distributed.jobs import LEASE, QUICK, slow_from, until
 from tests.fleet.fleets import fleet_of, uuid
 from tests.integrations.test_downloads import text_of
 from tests.integrations.test_jobs import end_of, renames, until_applied
@@ -124,7 +124,7 @@ def everything_in(database: str) -> str:
 async def test_any_replica_stops_resumes_and_retries_a_job(
     emulator: Emulator, database: str
 ) -> None:
-    emulator.faults.add(Latency(seconds=0.2), times=None, when=lambda it: it.method != "GET")
+    slow_from(emulator, 3)
     works = [UpdateDevice(device_id=uuid(25), slug="device-26"), *renames(20)]
     settings = JobSettings(concurrency=2, abort=())
     async with two(emulator, database) as (one, other):
@@ -255,7 +255,7 @@ async def test_a_replica_that_closes_gives_its_work_to_another(
 async def test_a_watch_outlives_a_crash_of_the_database(
     emulator: Emulator, database: str, postgres_server: PostgresServer
 ) -> None:
-    emulator.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
+    slow_from(emulator, 3)
     async with two(emulator, database) as (one, other), contextlib.AsyncExitStack() as stack:
         job = await one.start(renames(20), settings=JobSettings(concurrency=2))
         told: list[dict[str, Any]] = []

@@ -16,9 +16,10 @@ import aiohttp
 import pytest
 
 from enapter_async.emulator import Emulator, Latency, World
+from tests.distributed.jobs import slow_from
 from tests.fleet.fleets import fleet_of, uuid
-from tests.integrations.backends import listening
 from tests.support.forks.starting import programs
+from tests.support.ports import free_port
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 APPS = ("aiohttp_app.py", "fastapi_app.py")
@@ -50,8 +51,7 @@ async def backend(
 
     It is a fork of an imported Python (see `tests.support.forks`), unless its pid matters.
     """
-    with listening() as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "ENAPTER_HTTP_API_TOKEN": token or server.token,
@@ -145,12 +145,15 @@ async def test_a_killed_backend_continues_its_job(emulator: Emulator, tmp_path: 
     app = APPS[1]
     async with aiohttp.ClientSession() as session:
         async with backend(app, emulator, tmp_path / "jobs") as (process, url):
+            emulator.faults.clear()
+            slow_from(emulator, DEVICES // 3 + 1)
             job = await begun(session, url)
             await until_effects(emulator, DEVICES // 3)
             process.send_signal(signal.SIGKILL)
             assert await process.wait() == -signal.SIGKILL
         before = emulator.world.log.count()
         assert before < DEVICES
+        emulator.faults.clear()
         async with backend(app, emulator, tmp_path / "jobs") as (_, url):
             kind, told = (await events_of(session, url, job))[-1]
         assert (kind, told["phase"], told["total"]) == ("end", "ended", DEVICES)

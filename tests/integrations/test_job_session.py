@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from enapter_async.emulator import Emulator, Latency
+from enapter_async.emulator import Emulator
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import RunRefusedError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.integrations.job_files import JobFile
 from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
+from tests.distributed.jobs import slow_from
 from tests.fleet.fleets import fleet_of, running
 from tests.integrations.backends import sessions_of
 from tests.integrations.test_jobs import backend, end_of, renames, until_applied
@@ -18,7 +19,7 @@ from tests.integrations.test_jobs import backend, end_of, renames, until_applied
 
 async def stopped_job(emulator: Emulator, jobs: Jobs) -> str:
     """Start a job of 20 operations, and stop it after a few."""
-    emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+    slow_from(emulator, 4)
     job = await jobs.start(renames(20), settings=JobSettings(concurrency=1))
     await until_applied(jobs, job.id, 3)
     await jobs.stop(job.id)
@@ -57,7 +58,7 @@ async def test_a_job_stops_even_if_that_cannot_be_recorded(
         raise OSError(28, "No space left on device", str(folder.path))
 
     async with backend(tmp_path, patience=0) as (emulator, jobs):
-        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+        slow_from(emulator, 4)
         job = await jobs.start(renames(20), settings=JobSettings(concurrency=1))
         await until_applied(jobs, job.id, 3)
         with monkeypatch.context() as patched:

@@ -4,11 +4,12 @@ import asyncio
 from pathlib import Path
 
 from enapter_async.client import Client
-from enapter_async.emulator import Emulator, Hang, Latency
+from enapter_async.emulator import Emulator, Hang
 from enapter_async.fleet import State
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import request_stop, stop_request
 from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
+from tests.distributed.jobs import slow_from
 from tests.fleet.fleets import fleet_of, running
 from tests.integrations.backends import sessions_of
 from tests.integrations.test_jobs import end_of, renames, until_applied
@@ -18,16 +19,17 @@ ONE_BY_ONE = JobSettings(concurrency=1)
 
 async def cut_short(emulator: Emulator, client: Client, folder: Path) -> str:
     """Start a job of 20 operations, and close its backend after some."""
-    emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+    slow_from(emulator, 4)
     async with Jobs(client, folder) as jobs:
         job = await jobs.start(renames(20), settings=ONE_BY_ONE)
         await until_applied(jobs, job.id, 3)
+        emulator.faults.clear()
     return job.id
 
 
 async def test_a_job_running_elsewhere_is_stopped_and_stays_stopped(tmp_path: Path) -> None:
     async with running(fleet_of(40)) as (emulator, client):
-        emulator.faults.add(Latency(seconds=0.05), times=None, method="PATCH")
+        slow_from(emulator, 3)
         async with Jobs(client, tmp_path) as here, Jobs(client, tmp_path, resume=False) as there:
             job = await here.start(renames(40), settings=ONE_BY_ONE)
             await until_applied(here, job.id, 2)

@@ -12,8 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from enapter_async.emulator import Emulator, Latency
+from enapter_async.emulator import Emulator
 from enapter_async.emulator.faults import Reply
+from tests.distributed.jobs import slow_from
 from tests.fleet.fleets import uuid
 from tests.integrations.test_examples import (
     APPS,
@@ -50,12 +51,17 @@ async def answered(session: aiohttp.ClientSession, method: str, url: str) -> tup
         return response.status, await (response.json() if is_json else response.text())
 
 
+def quick_until(emulator: Emulator, effects: int, *, seconds: float) -> None:
+    """Let the job continue slowly after so many effects in all."""
+    emulator.faults.clear()
+    emulator.faults.add(REFUSED, device=FAILING, method="PATCH", times=None)
+    slow_from(emulator, effects + 1 - emulator.world.log.count(), seconds)
+
+
 async def test_any_replica_handles_a_job_even_if_the_one_that_started_it_is_killed(
     emulator: Emulator, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    emulator.faults.clear()
-    emulator.faults.add(REFUSED, device=FAILING, method="PATCH", times=None)
-    emulator.faults.add(Latency(seconds=0.25), times=None, when=lambda it: it.method != "GET")
+    quick_until(emulator, 12, seconds=1.0)
     monkeypatch.setenv("CREDENTIALS", str(tmp_path / "kept"))
     async with (
         backend(APPS[0], emulator, database, forked=False) as (one, first),
@@ -69,6 +75,7 @@ async def test_any_replica_handles_a_job_even_if_the_one_that_started_it_is_kill
         kind, told = (await watching)[-1]
         assert (kind, told["phase"], told["stopped"]) == ("end", "stopped", "it was stopped")
         assert emulator.world.log.count() < DEVICES // 2
+        quick_until(emulator, DEVICES // 3, seconds=0.4)
         # Two people press a different button at the same moment.
         both = await asyncio.gather(
             answered(session, "PUT", f"{first}/jobs/{job}/resume?step=retry_failed"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import aiohttp
 
-from enapter_async.emulator import Emulator, Latency
+from enapter_async.emulator import Emulator
+from tests.distributed.jobs import slow_from
 from tests.integrations.test_examples import (
     DEVICES,
     backend,
@@ -24,18 +25,16 @@ __all__ = ["emulator"]
 WORKERS = ("aiohttp_app.py", "fastapi_app.py")
 
 
-def slowed(server: Emulator, seconds: float = 0.1) -> None:
-    """Let each write take a while."""
-    server.faults.clear()
-    server.faults.add(Latency(seconds=seconds), times=None, when=lambda it: it.method != "GET")
-
-
 @contextlib.asynccontextmanager
 async def two_workers(
-    server: Emulator, jobs: Path
+    server: Emulator, jobs: Path, effects: int
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
-    """Start a worker on each framework; return the process of the first, and both addresses."""
-    slowed(server)
+    """Start a worker on each framework; return the process of the first, and both addresses.
+
+    A job that has had so many effects continues slowly.
+    """
+    server.faults.clear()
+    slow_from(server, effects + 1)
     async with (
         backend(WORKERS[0], server, jobs) as (process, first),
         backend(WORKERS[1], server, jobs) as (_, second),
@@ -46,7 +45,7 @@ async def two_workers(
 async def test_any_worker_can_stop_the_job_of_another(emulator: Emulator, tmp_path: Path) -> None:
     """A browser stops one the other way round, in `test_live_page`."""
     async with (
-        two_workers(emulator, tmp_path / "jobs") as (_, other, at_work),
+        two_workers(emulator, tmp_path / "jobs", 8) as (_, other, at_work),
         aiohttp.ClientSession() as session,
     ):
         job = await begun(session, at_work)
@@ -70,7 +69,7 @@ async def test_the_death_of_a_worker_does_not_end_the_watch_of_another(
 ) -> None:
     jobs = tmp_path / "jobs"
     async with (
-        two_workers(emulator, jobs) as (process, first, second),
+        two_workers(emulator, jobs, DEVICES // 3) as (process, first, second),
         aiohttp.ClientSession() as session,
     ):
         job = await begun(session, first)

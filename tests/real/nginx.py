@@ -4,7 +4,6 @@ Its access log shows what the client sent, whatever nginx then did with it.
 """
 
 import asyncio
-import socket
 import time
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Self
 import attrs
 
 from benchmarks.server import find_nginx
+from tests.support.ports import free_port
 
 PROGRAM = find_nginx()
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -51,7 +51,7 @@ class Nginx:
 
     async def __aenter__(self) -> Self:
         for _ in range(STARTS):
-            self.port, self._status_port = two_free_ports()
+            self.port, self._status_port = free_port(), free_port()
             if await self.start():
                 return self
         raise AssertionError(f"nginx did not start: {self._said()}")
@@ -157,12 +157,3 @@ http {{
     }}
 }}
 """
-
-
-def two_free_ports() -> tuple[int, int]:
-    """Return two ports of 127.0.0.1 on which nothing listens now."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as other,
-    ):
-        return one.getsockname()[1], other.getsockname()[1]

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
+
+from tests.support.ports import free_port
 
 USER: Final = "nobody"
 """PostgreSQL refuses to run as root."""
@@ -47,9 +48,7 @@ class PostgresServer:
     def running(cls) -> Iterator[Self]:
         """Start a server; remove it and its data at the end."""
         folder = Path(tempfile.mkdtemp(prefix="enapter-postgres-"))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        server = cls(folder, port)
+        server = cls(folder, free_port())
         try:
             server._create()
             server.start()
@@ -124,8 +123,7 @@ class PostgresServer:
     @contextmanager
     def replica(self) -> Iterator["PostgresServer"]:
         """Start a replica, which receives what this server writes, but is not waited for."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            replica = type(self)(self._folder / "replica", free.getsockname()[1])
+        replica = type(self)(self._folder / "replica", free_port())
         replica._folder.mkdir()
         if self._user is not None:
             shutil.chown(replica._folder, self._user)

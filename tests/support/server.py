@@ -22,6 +22,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from tests.support.late import Late, Moment
+from tests.support.ports import bound_socket
 from tests.support.world import Good, World
 
 PATIENCE = 30.0
@@ -248,20 +249,15 @@ class FaultServer:
 
     async def __aenter__(self) -> Self:
         if self._closed:
-            # A port that is bound but not listening refuses connections, and no other process can
-            # use it.
-            self._unheard = socket.socket()
-            self._unheard.bind(("127.0.0.1", 0))
-            self.port = self._unheard.getsockname()[1]
+            self._keep_port()
         else:
             await self.listen()
         return self
 
     async def unclose(self) -> None:
         """Listen on the port that was `closed` until now; may be repeated."""
-        sock, self._unheard = self._unheard, None
-        if sock is not None:
-            await self.listen(sock=sock)
+        if self._unheard is not None:
+            await self.listen()
 
     async def __aexit__(
         self,
@@ -273,9 +269,11 @@ class FaultServer:
         if error is None and self.problems:
             raise AssertionError(f"the fault server failed: {self.problems!r}")
 
-    async def listen(self, port: int = 0, *, sock: socket.socket | None = None) -> None:
-        """Open a port (again), or continue with a socket that already listens."""
-        where: dict[str, Any] = {"sock": sock} if sock else {"host": "127.0.0.1", "port": port}
+    async def listen(self, sock: socket.socket | None = None) -> None:
+        """Open a port, or again the one that was closed, or continue with a socket that listens."""
+        if self._unheard is not None:
+            sock, self._unheard = self._unheard, None
+        where: dict[str, Any] = {"sock": sock} if sock else {"host": "127.0.0.1", "port": 0}
         self._server = await asyncio.start_server(
             self._accept, ssl=self._ssl_context, limit=2**20, backlog=1024, **where
         )
@@ -285,6 +283,12 @@ class FaultServer:
         """Close the port; open connections remain."""
         assert self._server is not None
         self._server.close()
+        self._keep_port()
+
+    def _keep_port(self) -> None:
+        if self._unheard is None:
+            self._unheard = bound_socket(self.port)
+            self.port = self._unheard.getsockname()[1]
 
     async def stop(self) -> None:
         """Close the port and every connection."""
