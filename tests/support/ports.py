@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ def free_port() -> int:
     server is down, so a server of another test may get it, or a connection to it may reach itself.
     """
     low, high = map(int, _CHOSEN_BY_THE_SYSTEM.read_text().split())
-    outside = [*range(LEAST, low), *range(high + 1, 2**16)] or range(LEAST, 2**16)
+    outside: Sequence[int] = [*range(LEAST, low), *range(high + 1, 2**16)] or range(LEAST, 2**16)
     for _ in range(_TRIES):
         port = _CHANCE.choice(outside)
         # A name of the abstract namespace is free again when its process ends, however it ends.
