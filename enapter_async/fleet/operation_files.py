@@ -184,7 +184,10 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
             raise ConfigurationError(
                 f"{key} is empty; leave the key out to keep the field unchanged"
             )
-    return operation_from_json(row)
+    operation = operation_from_json(row)
+    if why := operation.not_in_jobs():
+        raise ConfigurationError(f"{operation.kind} cannot be part of a job: {why}")
+    return operation
 
 
 def _unknown_operation(name: str) -> str:

@@ -21,6 +21,9 @@ EnumT = TypeVar("EnumT", bound=OpenEnum)
 LONGEST_TEXT: Final = 1024
 """The maximum length of a name or a slug, in characters."""
 
+AMBIGUOUS_SITE: Final = "without site_id, it is the site of whichever gateway answers; set site_id"
+"""Why a job refuses a change that names no site."""
+
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _UNSENDABLE: Final = r"[\x00\ud800-\udfff]"
 _SHOWN_CHARACTERS: Final = 60

@@ -12,6 +12,7 @@ import attrs
 from enapter_async.models.rules import RuleEngine, RuleEngineState
 from enapter_async.operation import MIB, Answer, Operation, Repeat, RequestParts, Target
 from enapter_async.operations import device_arguments
+from enapter_async.operations.arguments import AMBIGUOUS_SITE
 
 T = TypeVar("T")
 
@@ -34,6 +35,13 @@ class AtSite(Operation[T]):
     def proven_by(self) -> Operation[Any] | None:
         """Return the read of the same engine, because each site has its own."""
         return self.proof if self.site_id is None else GetRuleEngine(site_id=self.site_id)
+
+    def not_in_jobs(self) -> str:
+        """Return a reason for a change at the gateway's own site: a job names each site by its id.
+
+        When the job is resumed or undone, another gateway may answer.
+        """
+        return "" if self.site_id or self.repeat is Repeat.READ else AMBIGUOUS_SITE
 
     def target(self) -> Target:
         """Return the engine, which has the name of its site."""

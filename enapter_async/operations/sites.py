@@ -244,9 +244,7 @@ class UpdateSite(Operation[Site]):
 
     def not_in_jobs(self) -> str:
         """Return a reason for the gateway's own site: a job names each site by its id."""
-        return (
-            "" if self.site_id else "without site_id, it is the site of whichever gateway answers"
-        )
+        return "" if self.site_id else arguments.AMBIGUOUS_SITE
 
     def reads(self) -> GetSite:
         """Return the operation that reads the site."""

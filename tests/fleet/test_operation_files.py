@@ -246,9 +246,11 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     [
         ("Updat;dev-1;A", "there is no operation 'Updat'; did you mean update?"),
         ("ändern;dev-1;A", "there is no operation 'ändern'; write one of device.update, "),
+        ("site.update;;A", "site.update cannot be part of a job: without site_id"),
+        ("rule_engine.suspend;;", "rule_engine.suspend cannot be part of a job: without site_id"),
     ],
 )
-def test_an_operation_that_does_not_exist_is_named_with_what_would_be_right(
+def test_an_operation_that_is_not_possible_is_named_with_what_would_be_right(
     row: str, said: str
 ) -> None:
     ((line, message),) = problems(f"Operation;Device_ID;Name\nUPDATE;dev-1;A\n{row}\n")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
 from enapter_async.converter import StructureError, structure, unstructure
@@ -160,6 +161,18 @@ def test_each_change_knows_how_to_undo_it() -> None:
     assert ResumeRuleEngine().undo(RuleEngine(id="e")) is None
     assert DeleteRule(**ON).undo(before) is None
     assert DeleteRule(**ON).holds(None)
+
+
+def test_a_job_refuses_changes_that_do_not_name_their_site() -> None:
+    rule: dict[str, Any] = {"rule_id": "r1"}
+    for change in (
+        *(SuspendRuleEngine(), ResumeRuleEngine(), CreateRule(slug="n", script="x")),
+        *(RenameRule(**rule, slug="n"), UpdateRuleScript(**rule, script="x")),
+        *(EnableRule(**rule), DisableRule(**rule), DeleteRule(**rule)),
+    ):
+        assert "set site_id" in change.not_in_jobs()
+        assert not attrs.evolve(change, site_id="s1").not_in_jobs()
+    assert not GetRule(**rule).not_in_jobs()
 
 
 def test_an_answer_about_another_rule_is_not_accepted() -> None:
