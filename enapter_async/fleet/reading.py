@@ -156,7 +156,8 @@ def health_name(target: Target) -> str | None:
     """Return the name of an object for health checks, or None if it has none."""
     if target.id is None or not noun_named(target.noun).health:
         return None
-    return target.id if target.noun == OLD_NOUN else f"{target.noun}:{target.id}"
+    bare = target.noun == OLD_NOUN and ":" not in target.id
+    return target.id if bare else f"{target.noun}:{target.id}"
 
 
 async def is_online(client: Caller, name: str) -> bool:
@@ -167,8 +168,9 @@ async def is_online(client: Caller, name: str) -> bool:
     Raises:
         PausedTooLongError: the server is unavailable, which says nothing about the object.
     """
-    noun_name, _, thing_id = name.rpartition(":")
-    noun = noun_named(noun_name or OLD_NOUN)
+    before, colon, after = name.partition(":")
+    noun_name, thing_id = (before, after) if colon else (OLD_NOUN, name)
+    noun = noun_named(noun_name)
     reading = noun.get(thing_id, noun.health)
     if reading is None:
         return False

@@ -46,8 +46,9 @@ async def test_a_plan_checks_values_and_shows_what_changes(
 ) -> None:
     first, second, third, *_ = emulator.world.devices
     emulator.world.change(third.id, authorized_role="USER")
+    emulator.world.change(first.id, slug="Pump: #1")
     asked: list[Operation[Any]] = [
-        update(first.slug, set={"port": 8502}),
+        update("Pump: #1", set={"port": 8502}),
         update(first.id, set={"port": 8502}),
         update(second.id, set={"port": 502}),
         update(second.id, set={"host": 5}),

@@ -6,9 +6,9 @@ import pytest
 
 from enapter_async._http.call import CallRecord
 from enapter_async.errors import APIError, HostDownError
-from enapter_async.fleet.reading import is_online
+from enapter_async.fleet.reading import health_name, is_online
 from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Target
 from enapter_async.operations.devices import GetDevice
 
 
@@ -51,3 +51,11 @@ async def test_only_an_explicit_status_is_online(
     assert await is_online(caller, "d") is expected
     asked = GetDevice(device_id="d", expand=("connectivity",))
     assert caller.asked == [(asked, True)], "the read may wait at the gate like the job's writes"
+
+
+@pytest.mark.parametrize("slug", ["d", "a:b", "UPPER Case"])
+async def test_a_slug_is_asked_for_as_it_is(slug: str) -> None:
+    caller = Answers(device(ConnectivityStatus.ONLINE))
+    assert await is_online(caller, health_name(Target("device", slug)) or "")
+    ((asked, _),) = caller.asked
+    assert asked == GetDevice(device_id=slug, expand=("connectivity",))

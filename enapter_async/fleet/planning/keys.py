@@ -55,7 +55,9 @@ def part_key(key: Key) -> str:
 def parse(key: str) -> Key:
     """Return the pieces of a key."""
     noun, _, address = key.partition(":")
-    address, _, part = address.partition("#") if noun.endswith(_OF_PARTS) else (address, "", "")
+    part = ""
+    if noun.endswith(_OF_PARTS):
+        address, _, part = address.rpartition("#")  # a slug may contain it
     site_id, slash, name = address.rpartition("/")
     return Key(noun.removesuffix(_OF_PARTS), name, site_id if slash else None, part)
 
