@@ -166,9 +166,8 @@ class Operation(Generic[T_co]):
     repeat: ClassVar[Repeat]
     answer: ClassVar[Answer[Any]]
     proof: ClassVar["Operation[Any] | None"] = None
-    """The read whose successful answer shows that a base URL serves the API of this noun; all
-    operations of the noun share it. Until that is known, a 404 proves nothing, because any wrong
-    path returns a 404."""
+    """The read whose success shows that a base URL serves the API of this noun, whose operations
+    share it. Until then, a 404 proves nothing, because any wrong path returns one."""
     settles: ClassVar[Settles] = Settles.NEVER
     result_name: ClassVar[str] = ""
     """The name of its result in rows of JSON; if empty, the noun of its target."""
@@ -351,11 +350,12 @@ class Operation(Generic[T_co]):
         return ""
 
     def obstacle(self, state: Any) -> str:
-        """Return the reason why the API would refuse the operation in this state, or "".
-
-        For an operation on a part of an object, `state` is that of the object.
-        """
+        """Return why the API would refuse this in a state, of the object if on a part, or ""."""
         return ""
+
+    def needs(self) -> Sequence[Target]:
+        """Return other objects that must exist, such as a blueprint; a plan looks for them."""
+        return ()
 
     def prepared(self, state: Any) -> Self:
         """Return the operation with values that a plan adds from this state, such as defaults."""
@@ -366,7 +366,7 @@ class Operation(Generic[T_co]):
         return None
 
     def undo(self, before: Any) -> "Operation[Any] | None":
-        """Return the operation that restores as much as possible of `before`, or None.
+        """Return what restores as much of `before` as possible, or None.
 
         In `before`, only the state's `id` and the fields that this operation changes are set.
         """

@@ -66,7 +66,7 @@ class Blueprints(Noun):
             case "GET", {"blueprint": found} if last == "zip":
                 return _zip(self._download(self._find(found), request.parameter("view")))
             case "GET", {"blueprint": found}:
-                return {"blueprint": self._show(self._find(found), request)}
+                return {"blueprint": self._described(found, request)}
             case "GET", {"namespace": space, "name": name, "tag": tag}:
                 return {"blueprint": self._show(self._named(f"{space}/{name}/{tag}"), request)}
             case "GET", {} if last == "download" and not call.ids:
@@ -78,6 +78,8 @@ class Blueprints(Noun):
         made = uuid.uuid5(uuid.NAMESPACE_URL, f"blueprint-{len(self.stored)}")
         stored = Stored(str(made), archive, moment(self.world.now()), full_names)
         self.stored[stored.id] = stored
+        if self.world.blueprints is not None:
+            self.world.blueprints |= {stored.id}
         if manifest := manifest_of(archive):
             self.world.manifests[stored.id] = manifest
         return stored
@@ -94,6 +96,12 @@ class Blueprints(Noun):
         if self.envelope == "flat":
             return shown
         return {"blueprint_id": stored.id, "created_at": int(stored.created_at.timestamp())}
+
+    def _described(self, blueprint_id: str, request: Request) -> dict[str, Any]:
+        """Show a blueprint; one that was not uploaded exists if a device may be assigned it."""
+        if blueprint_id in self.stored or not self.world.has_blueprint(blueprint_id):
+            return self._show(self._find(blueprint_id), request)
+        return {"id": blueprint_id}
 
     def _find(self, blueprint_id: str) -> Stored:
         if blueprint_id not in self.stored:

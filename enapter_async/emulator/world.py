@@ -51,7 +51,7 @@ class World:
     409, an impossible configuration 422; every device that depends on another counts as running.
     Slugs are unique in the whole account; with `unique_slugs="site"` only within each site.
     If no site is given, a slug used in several sites refers to the device with the lowest id.
-    `blueprints` are the ids that may be assigned; None means any.
+    `blueprints` are the ids that exist and may be assigned; None means any.
     """
 
     def __init__(
@@ -337,6 +337,10 @@ class World:
         self.log.applied("generate_config", device.id, {"protocol": protocol})
         return config
 
+    def has_blueprint(self, blueprint_id: str) -> bool:
+        """Return whether a device may be assigned this blueprint."""
+        return self.blueprints is None or blueprint_id in self.blueprints
+
     def assign_blueprint(
         self,
         address: str,
@@ -349,7 +353,7 @@ class World:
         device = self._writable(address, role, site_id)
         if not blueprint_id:
             raise invalid_parameter("blueprint_id", "It must not be empty.")
-        if self.blueprints is not None and blueprint_id not in self.blueprints:
+        if not self.has_blueprint(blueprint_id):
             raise unprocessable("There is no such blueprint.")
         manifest = self.manifests.get(blueprint_id, device.manifest)
         changed = attrs.evolve(

@@ -6,7 +6,7 @@ Source: API page, "Blueprints".
 import io
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -25,6 +25,7 @@ from enapter_async.operation import (
     Unset,
 )
 from enapter_async.operations import arguments, device_arguments
+from enapter_async.operations.nouns import Noun, define
 from enapter_async.payload import Payload
 from enapter_async.streaming import StreamedOperation
 
@@ -300,3 +301,19 @@ class DownloadDeviceProfiles(StreamedOperation[bytes]):
     def target(self) -> Target:
         """Return the device profiles."""
         return Target("blueprint", "device_profiles")
+
+
+class _BlueprintNoun(Noun[Blueprint]):
+    """Blueprints: read one by one, when others need them."""
+
+    __slots__ = ()
+
+    name: ClassVar[str] = "blueprint"
+    state: ClassVar[Any] = Blueprint
+
+    def get(self, name: str, expand: Iterable[str] = ()) -> GetBlueprint:
+        """Return the operation that reads a blueprint."""
+        return GetBlueprint(blueprint_id=name)
+
+
+define(_BlueprintNoun())

@@ -271,6 +271,10 @@ class AssignBlueprint(OnDevice[Device]):
         """Return the operation that reads the device."""
         return GetDevice(device_id=self.device_id, site_id=self.site_id)
 
+    def needs(self) -> tuple[Target, ...]:
+        """Return the blueprint."""
+        return (Target("blueprint", self.blueprint_id),)
+
     def changes(self) -> dict[str, str]:
         """Return the blueprint that is set."""
         return {"blueprint_id": self.blueprint_id}

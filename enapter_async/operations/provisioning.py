@@ -67,6 +67,10 @@ class _Provision(Operation[Provisioned]):
         return {"name": self.name}
 
 
+def _site(site_id: str | None) -> tuple[Target, ...]:
+    return () if site_id is None else (Target("site", site_id),)
+
+
 class _WithSlug(_Provision):
     """An operation that creates a device with a slug, by which it can be found."""
 
@@ -80,6 +84,10 @@ class _WithSlug(_Provision):
     def target(self) -> Target:
         """Return the new device, with its slug as its key."""
         return Target("device", site_id=self._site(), natural_key=self.slug)
+
+    def needs(self) -> tuple[Target, ...]:
+        """Return the site of the new device, if one is named."""
+        return _site(self._site())
 
     def reads(self) -> GetDevice | None:
         """Return the read of the device by its slug; None without a slug."""
@@ -137,6 +145,10 @@ class _WithHardwareId(_Provision):
         """Return the new device, with its hardware id as its key."""
         return Target("device", site_id=self.site_id, natural_key=self.hardware_id)
 
+    def needs(self) -> tuple[Target, ...]:
+        """Return the site of the new device, if one is named."""
+        return _site(self.site_id)
+
     def reads(self) -> ListDevices:
         """Return the search: the first page of devices, with their hardware ids."""
         return ListDevices(site_id=self.site_id, expand=("communication",))
@@ -193,6 +205,10 @@ class ProvisionLuaDevice(_WithSlug):
     runtime_id: str = attrs.field(converter=_runtime_id)
     blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
     slug: str | None = attrs.field(default=None, converter=_slug)
+
+    def needs(self) -> tuple[Target, ...]:
+        """Return the blueprint, and the device that runs it."""
+        return Target("blueprint", self.blueprint_id), Target("device", self.runtime_id)
 
     def holds(self, state: Device | None) -> bool:
         """Return whether a device is the one that this creates: also of the same blueprint."""

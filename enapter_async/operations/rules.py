@@ -145,6 +145,10 @@ class CreateRule(AtSite[Rule]):
         """Return the new rule, whose natural key is its slug."""
         return Target("rule", None, self.site_id, natural_key=self.slug)
 
+    def needs(self) -> tuple[Target, ...]:
+        """Return the site, if one is named."""
+        return () if self.site_id is None else (Target("site", self.site_id),)
+
     def reads(self) -> GetRule:
         """Return the operation that reads the rule with this slug."""
         return GetRule(rule_id=self.slug, site_id=self.site_id)

@@ -328,4 +328,5 @@ async def test_a_selection_of_sites_reads_only_those_sites() -> None:
         assert {each.path for each in emulator.world.log.arrivals()} == {
             "/v3/sites/site-1/devices",
             "/v3/sites/site-3/devices",
+            "/v3/blueprints/bp-9",
         }

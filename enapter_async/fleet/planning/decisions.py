@@ -39,12 +39,13 @@ class PlanRequest:
     """One requested operation. `line` counts from 1 in the order of the input.
 
     `expected` contains values that the state must show now, or the operation is refused; None
-    accepts any state.
+    accepts any state. `lacks` is the reason why an object that it needs was not found, or "".
     """
 
     line: int
     operation: Operation[Any]
     expected: Mapping[str, Any] | None = None
+    lacks: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -173,7 +174,7 @@ def _decide(each: PlanRequest, operation: Operation[Any], state: Any, owner: Any
     if not reason and operation.holds(state):
         # Decided before the role is checked: an operation that is not sent needs no role.
         return _decided(each, operation, Verdict.UNCHANGED, "it already has this state")
-    reason = reason or ("" if target.part else operation.obstacle(state))
+    reason = reason or ("" if target.part else operation.obstacle(state)) or each.lacks
     if reason:
         return _refused(each, operation, reason)
     now, slug = _slugs(operation, state)
@@ -204,7 +205,7 @@ def _decide_without_state(each: PlanRequest, operation: Operation[Any], missing:
             return _decided(each, operation, Verdict.ABSENT, f"the {target.word} is already gone")
         why = f"{missing}, or this token may not see it"
         return _refused(each, operation, why)
-    reason = operation.pointless()
+    reason = operation.pointless() or each.lacks
     if reason:
         return _refused(each, operation, reason)
     why = "" if target.id is None else NOT_READ

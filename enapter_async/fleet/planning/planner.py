@@ -28,7 +28,7 @@ from enapter_async.fleet.planning.snapshot import (
 )
 from enapter_async.fleet.row_numbers import rows_text
 from enapter_async.fleet.scratch import open_scratch
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Target
 from enapter_async.operations.nouns import BulkChange, Facts, noun_named
 from enapter_async.text import rfc3339
 
@@ -94,6 +94,8 @@ class Planner:
         self._expand: dict[str, set[str]] = {}
         self._deleting: set[str] = set()
         """The nouns of the objects to be deleted."""
+        self._lacks: dict[Target, str] = {}
+        """The other objects that operations need; for one that does not exist, the reason."""
         self.rows = ""
         """The rows of the input file that the operations come from, if any."""
 
@@ -131,6 +133,9 @@ class Planner:
             self._expand.setdefault(noun, set()).update(operation.plan_expand)
         if removes(operation):
             self._deleting.add(noun)
+        for target in operation.needs():
+            if noun_named(target.noun).get_at(target) is not None:
+                self._lacks[target] = ""
         self._wanted += keys
         if len(self._wanted) >= BATCH:
             self._want()
@@ -193,6 +198,8 @@ class Planner:
             snapshot.expand[noun] = tuple({*snapshot.expand.get(noun, ()), *fields})
         self._want()
         await snapshot.look()
+        async for each in snapshot.absent(self._lacks):
+            self._lacks[each] = f"there is no {each.word} {each.name}, or this token may not see it"
         # The state of an object does not list the objects that depend on it.
         deleted = "SELECT address FROM asked WHERE removes"
         sites = snapshot.sites_of(deleted)
@@ -222,15 +229,7 @@ class Planner:
         key = rows[0][5]
         state = None if key is None else self._snapshot.by_key(key)
         problem = next((row[4] for row in rows if row[4] is not None), None)
-        asked = [
-            PlanRequest(
-                line=line,
-                operation=as_write(operation_from_json(json.loads(operation))),
-                expected=None if expected is None else json.loads(expected),
-            )
-            for _, line, operation, expected, _, _ in rows
-            if operation is not None
-        ]
+        asked = [self._asked(*row[1:4]) for row in rows if row[2] is not None]
         owner = self._owner(address, key, problem)
         facts = None
         if owner.state is not None:
@@ -243,6 +242,15 @@ class Planner:
                 why, verdict = problem or "", Verdict.REFUSED
                 refused = Decision(line=row[1], operation=None, verdict=verdict, why=why)
                 self._put(address, facts, refused)
+
+    def _asked(self, line: int, text: str, expected: str | None) -> PlanRequest:
+        operation = as_write(operation_from_json(json.loads(text)))
+        return PlanRequest(
+            line=line,
+            operation=operation,
+            expected=None if expected is None else json.loads(expected),
+            lacks=next(filter(None, (self._lacks.get(each) for each in operation.needs())), ""),
+        )
 
     def _owner(self, address: str, key: str | None, problem: str | None) -> Found:
         """Return the object that an address names, or that a part belongs to, as it was found."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -16,12 +16,14 @@ from enapter_async.errors import (
     APIError,
     ConfigurationError,
     EnapterError,
+    NotFoundError,
     PermissionDeniedError,
+    ResponseError,
 )
 from enapter_async.fleet.planning.keys import Key, address_of, key_of, parse
 from enapter_async.fleet.planning.paging import read_pages
 from enapter_async.fleet.reading import Caller, read_state
-from enapter_async.operation import Operation, operation_class
+from enapter_async.operation import Operation, Target, operation_class
 from enapter_async.operations.nouns import Noun, noun_named, reading
 
 AT_ONCE: Final = 16
@@ -141,6 +143,23 @@ class Snapshot:
         """Record keys to look up, as `wanted_by` returns them."""
         self._scratch.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?)", rows)
 
+    async def absent(self, targets: Iterable[Target]) -> AsyncIterator[Target]:
+        """Look up more objects one by one, after `look`; yield those that do not exist.
+
+        One that is wanted already may be created, and one that cannot be read may exist.
+
+        Raises:
+            EnapterError: the server cannot be reached.
+        """
+        keys = {key_of(each.noun, each.id or "", each.site_id): each for each in targets}
+        wanted = "SELECT 1 FROM wanted WHERE key = ?"
+        new = [key for key in keys if not self._scratch.execute(wanted, (key,)).fetchone()]
+        self.want((key, None, parse(key).plain, parse(key).site_id) for key in new)
+        await self._ask_singly("", _BEYOND, lenient=True)
+        for key in new:
+            if self.find(key) == Found():
+                yield keys[key]
+
     async def look(self) -> None:
         """Look up all wanted objects: by pages first, then one by one for those not found.
 
@@ -201,7 +220,7 @@ class Snapshot:
         if site_id is None:
             self.complete.add(noun.name)
 
-    async def _ask_singly(self, first: str, end: str) -> None:
+    async def _ask_singly(self, first: str, end: str, *, lenient: bool = False) -> None:
         last = first
         while rows := self._scratch.execute(_NEXT_UNMET, (last, end, BATCH)).fetchall():
             last = rows[-1][0]
@@ -209,11 +228,11 @@ class Snapshot:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(min(AT_ONCE, len(rows))):
-                        group.create_task(self._ask_each(pulls))
+                        group.create_task(self._ask_each(pulls, lenient=lenient))
             except* EnapterError as failures:
                 raise failures.exceptions[0] from None  # the first one is enough
 
-    async def _ask_each(self, rows: Iterator[tuple[str, str | None]]) -> None:
+    async def _ask_each(self, rows: Iterator[tuple[str, str | None]], *, lenient: bool) -> None:
         for key, told in rows:
             found = problem = None
             try:
@@ -221,12 +240,10 @@ class Snapshot:
             except ConfigurationError:
                 # The slug cannot be part of a path; only pages can show which object has it.
                 problem = "it cannot be requested by this slug"
-            except PermissionDeniedError as error:
-                problem = str(error)
-            except APIError as error:
-                if not parse(key).part:
+            except (APIError, ResponseError) as error:
+                if not lenient and not _is_of_one(error, parse(key)):
                     raise
-                problem = str(error)  # such as that of a device that is offline
+                problem = str(error)
             self._scratch.execute(
                 "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, found, problem)
             )
@@ -309,6 +326,14 @@ class Snapshot:
                 if found.state is not None:
                     sites.add(noun_named(parse(key).noun).facts(found.state).site_id or "")
         return sorted(sites - {""})
+
+
+def _is_of_one(error: EnapterError, key: Key) -> bool:
+    """Return whether an error says something about one object, and not about the server."""
+    if key.part:
+        return isinstance(error, APIError)  # such as that of a device that is offline
+    unknown_site = isinstance(error, NotFoundError) and error.from_api and key.site_id is not None
+    return unknown_site or isinstance(error, PermissionDeniedError)
 
 
 def wanted_by(operation: Operation[Any], *, slugs: bool = False) -> list[Wanted]:
