@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from enapter_async.cli.app import run  # noqa: PLC0415 - click is an optional dependency
 
         return run(argv)
+    except KeyboardInterrupt:  # during the imports; a command handles it itself
+        return 130
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRA:

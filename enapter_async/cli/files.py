@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
+from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.operation_files import (
     COLUMNS,
     FileOperations,
@@ -16,7 +17,8 @@ from enapter_async.fleet.operation_files import (
     read_operations,
 )
 from enapter_async.fleet.outcomes import OUTCOME_COLUMNS, Outcome, outcome_row
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.planning.plan_file import is_plan, is_plan_header
+from enapter_async.fleet.private_files import check_new, open_private
 from enapter_async.fleet.reporting.results import RESULT_COLUMNS
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.text import plain
@@ -29,11 +31,20 @@ def operations_of(file: str) -> FileOperations:
     """Read operations from a file ('-' is standard input); print the columns it ignores.
 
     Raises:
-        ConfigurationError: the file cannot be read, or has errors.
+        ConfigurationError: the file cannot be read, has errors, or is a plan.
     """
+    if file != "-" and is_plan(file):
+        name = plain(file)
+        raise ConfigurationError(
+            f"{name} is a plan; `enapter-async fleet apply {name}` shows it, and then applies it"
+        )
     if file != "-":
         return read_operations(file, on_ignored=_tell_ignored)
     data = sys.stdin.buffer.read()
+    if is_plan_header(data.partition(b"\n")[0]):
+        raise ConfigurationError(
+            "standard input is a plan, which is read more than once; pass the name of its file"
+        )
     return parse_operations(data, source="standard input", on_ignored=_tell_ignored)
 
 
@@ -42,6 +53,20 @@ def _tell_ignored(columns: Sequence[str]) -> None:
     others = [name for name in columns if name not in ours and not name.startswith(PRESENT)]
     if others:
         tell(f"ignored columns: {plain(', '.join(others))}")
+
+
+def check_output(output: str | None, *, force: bool, source: str | None = None) -> None:
+    """Refuse a file to write before anything is read from the server.
+
+    Raises:
+        ConfigurationError: it cannot be created, or is the command's own input `source`.
+    """
+    if output is None:
+        return
+    given = Path(source or "-")
+    if given.exists() and Path(output).exists() and given.samefile(output):
+        raise ConfigurationError(f"{plain(output)} is the input; write to another file")
+    check_new(output, replace=force)
 
 
 @contextlib.contextmanager

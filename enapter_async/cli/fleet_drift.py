@@ -15,6 +15,7 @@ from rich.text import Text
 from enapter_async.cli import completion
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import check_output
 from enapter_async.cli.fleet_plan import progress
 from enapter_async.cli.options import Settings, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
@@ -56,6 +57,7 @@ def show_drift(settings: Settings, *, desired: str, output: str | None, force: b
     parameters, such as network.port. An empty cell is ignored. The exit code is 6 if anything
     differs. `fleet apply PLAN` then removes the differences.
     """
+    check_output(output, force=force, source=desired)
 
     async def work() -> Plan:
         operations = _desired(desired)
@@ -149,6 +151,7 @@ def export_fleet(
     """
     if selection.everything and not everything:
         raise click.UsageError("select devices with --site, --type, ..., or use --all")
+    check_output(output, force=force)
 
     def unread(device: str, error: APIError) -> None:
         warn(f"{plain(device)}: its configuration could not be read: {reason_of(error)}")

@@ -16,7 +16,7 @@ from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
 from enapter_async.cli.changing import change_of, change_options
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.files import operations_of
+from enapter_async.cli.files import check_output, operations_of
 from enapter_async.cli.options import Settings, is_quiet, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
@@ -171,8 +171,11 @@ def make_plan(
     have the value, and explains each operation that cannot be done. `fleet apply PLAN` then applies
     exactly this plan.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
+    check_output(output, force=force, source=file)
     operations: list[Operation[Any]] | Change
     if file is None:
+        if selection.everything and not (everything or becoming):
+            raise click.UsageError("give a FILE of operations, or select devices and a change")
         operations = change_of(selection, becoming, everything=everything)
     elif becoming or everything or not selection.everything:
         raise click.UsageError("give either a FILE or a selection of devices, not both")

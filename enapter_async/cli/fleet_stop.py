@@ -36,7 +36,7 @@ def stop(settings: Settings, *, run: str, wait: float) -> None:
     if settings.as_json:
         click.echo(json_line({"run": place.id, "was_running": at_work, "running": not ended}))
     if not at_work:
-        tell(f"run {place.id} is not running, and does not continue unless it is resumed")
+        tell(f"run {place.id} is not running, and continues only if it is resumed")
     elif ended:
         tell(f"run {place.id} has stopped; to continue: enapter-async fleet resume {place.id}")
     else:

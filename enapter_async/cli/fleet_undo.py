@@ -13,6 +13,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import check_output
 from enapter_async.cli.fleet_apply import apply_all
 from enapter_async.cli.fleet_jobs import apply_as_job, job_at
 from enapter_async.cli.fleet_plan import progress, show_plan
@@ -129,6 +130,8 @@ def undo_run(
     chosen = UndoOnly(
         states=frozenset(map(State, states)), sites=frozenset(site_ids), items=only_items
     )
+
+    check_output(output, force=force)
 
     async def work() -> Undo:
         async with client_of(settings) as client:

@@ -144,7 +144,7 @@ class Bar:
                 text.append(f" {self._counts[state]} {state}", style=COLOURS[state])
         failed = self._watch.failed.total()
         if failed and not self._narrow:
-            text.append(f" · {failed} failed attempts", style="dim")
+            text.append(f" · {counted(failed, 'failed attempt')}", style="dim")
         return text
 
 
@@ -188,7 +188,7 @@ class Lines:
         if steps > (done - 1) * _PLAIN_STEPS // self._total:
             _log(
                 f"{done} of {self._total}: {counts_text(self._counts)}, "
-                f"{self._watch.failed.total()} failed attempts{self._left(left)}"
+                f"{counted(self._watch.failed.total(), 'failed attempt')}{self._left(left)}"
             )
 
     def tell(self, event: RunEvent) -> None:

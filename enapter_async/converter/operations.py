@@ -12,7 +12,7 @@ from enapter_async.concealment import Secret
 from enapter_async.converter import StructureError, rules, structure
 from enapter_async.converter.leaves import JSONObject
 from enapter_async.errors import ConfigurationError
-from enapter_async.operation import Operation, Unset, operation_class, operation_kinds
+from enapter_async.operation import Operation, Unset, operation_class
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.kinds import named
 
@@ -52,7 +52,7 @@ def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
     kind = (operation_class(name) or named(name)) if isinstance(name, str) else None
     if kind is None:
         raise ConfigurationError(
-            f"operation must be one of {', '.join(operation_kinds())}; got {shown(name)}"
+            f"operation must be the name of an operation, such as device.update; got {shown(name)}"
         )
     known, needed, typed = _fields(cast("Any", kind))
     fields = {**data}

@@ -4,7 +4,7 @@ import difflib
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -178,7 +178,7 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
     if isinstance(name, str) and (why := refusal_of(name)):
         raise ConfigurationError(f"{name} is not possible in a job: {why}")
     if isinstance(name, str) and (kind is None or kind.repeat is Repeat.READ):
-        raise ConfigurationError(_unknown_operation(name))
+        raise ConfigurationError(_unknown_operation(name, row.keys()))
     for key, value in row.items():
         if value is None or value == "":
             raise ConfigurationError(
@@ -190,8 +190,11 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
     return operation
 
 
-def _unknown_operation(name: str) -> str:
-    known = (*(each.kind for each in writes()), *unit_names())
+def _unknown_operation(name: str, columns: Collection[str]) -> str:
+    """Return what to write instead: first of the operations for which the row has all it needs."""
+    given = set(columns) - {"operation"}
+    fitting = [each.kind for each in writes() if needs(each) <= given <= set(fields_of((each,)))]
+    known = (*(fitting or (each.kind for each in writes())), *unit_names())
     short = (verb for verb, kind in OLD_NAMES.items() if kind in known)
     meant = difflib.get_close_matches(name.lower(), (*known, *short), 1)
     remedy = f"did you mean {meant[0]}?" if meant else f"write one of {', '.join(known)}"
@@ -270,6 +273,8 @@ def _wrong_header(header: list[str]) -> str:
     if needed:
         found = ", ".join(_told(name) for name in header[: len(columns)])
         lacks = f"the header lacks {' and '.join(needed)}; it has {found}"
+        if len(header) == 1:
+            return f"{lacks}; cells are separated by commas, semicolons or tabs"
         return f"{lacks}; {_OF_DESIRED if {'device_id', 'slug'} & set(header) else _OF_TEMPLATE}"
     twice = [column for column in columns if header.count(column) > 1]
     return f"the header contains {twice[0]} twice" if twice else ""

@@ -112,6 +112,18 @@ def _problem_of(state: os.stat_result) -> str:
     return ""
 
 
+def check_new(path: str | os.PathLike[str], *, replace: bool = False) -> None:
+    """Refuse a file that `written_whole` could not create, before there is anything to write.
+
+    Raises:
+        ConfigurationError: it already exists, unless `replace` is set, or its folder does not.
+    """
+    if not replace and os.path.lexists(path):
+        raise _exists(path)
+    if not Path(path).parent.is_dir():
+        raise _unusable(path, FileNotFoundError())
+
+
 def _exists(path: str | os.PathLike[str]) -> ConfigurationError:
     return ConfigurationError(
         f"{os.fspath(path)} already exists; choose a new file, or replace it (--force)"
@@ -119,7 +131,9 @@ def _exists(path: str | os.PathLike[str]) -> ConfigurationError:
 
 
 def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:
-    return ConfigurationError(f"{os.fspath(path)} cannot be opened: {error.strerror}")
+    missing = isinstance(error, FileNotFoundError)
+    why = "its folder does not exist" if missing else error.strerror
+    return ConfigurationError(f"{os.fspath(path)} cannot be opened: {why}")
 
 
 def sync_directory(directory: Path) -> None:

@@ -84,7 +84,8 @@ def read_rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
             line = above + reader.line_num + 1
     except csv.Error as error:
         # The start of the next row is unknown, so this is the last problem reported.
-        yield line, f"it is not valid CSV: {error}"
+        unclosed = str(error) == "unexpected end of data"
+        yield line, f"it is not valid CSV: {'a quote is not closed' if unclosed else error}"
 
 
 def row_writer(file: TextIO, columns: Iterable[str]) -> Callable[[Mapping[str, Any]], None]:

@@ -104,6 +104,28 @@ def test_a_plan_shows_changes_and_refusals_and_ends_with_1(
     assert "nobody (row 3)\n" in result.stdout
 
 
+def test_a_plan_as_input_and_the_input_as_output_are_refused(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    changes, made = tmp_path / "changes.csv", tmp_path / "changes.plan"
+    changes.write_text(f"operation,device_id,name\nupdate,{leaf},New\n")
+    assert run("fleet", "plan", str(changes), "-o", str(made)).exit_code == 0
+    arrivals = world.log.count_arrivals()
+    for arguments, said in (
+        ([made], f"`enapter-async fleet apply {made}` shows it"),
+        ([changes, "-o", changes, "--force"], "is the input; write to another file"),
+        ([changes, "-o", made], "already exists; choose a new file"),
+        ([changes, "-o", tmp_path / "none" / "x.plan"], "its folder does not exist"),
+        ([], "give a FILE of operations, or select devices and a change"),
+    ):
+        result = run("fleet", "plan", *map(str, arguments))
+        assert (result.exit_code, said in result.stderr) == (2, True)
+    piped = run("fleet", "apply", "-", input=made.read_text())
+    assert (piped.exit_code, "pass the name of its file" in piped.stderr) == (2, True)
+    assert changes.read_text().startswith("operation,")
+    assert world.log.count_arrivals() == arrivals
+
+
 def test_check_ends_with_6_if_something_would_change(run: Run, leaf: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\n")

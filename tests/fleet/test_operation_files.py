@@ -174,7 +174,7 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
         ("operation\nupdate\n", 2, "update needs the field device_id"),
         ("operation,device_id,name,name\n", 1, "name twice"),
         ("\n\nname\n", 3, "lacks operation"),
-        ('operation,device_id,name\nupdate,d1,"open\n', 2, "not valid CSV"),
+        ('operation,device_id,name\nupdate,d1,"open\n', 2, "not valid CSV: a quote is not closed"),
         ('operation,device_id,name\nupdate,d1,"a"b\n', 2, "not valid CSV"),
         (b"operation,device_id,name\nupdate,d1,a\nupdate,d1,\xff\n", 3, "not UTF-8"),
         ("operation,device_id\n".encode("utf-16"), 0, "UTF-16"),
@@ -245,7 +245,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     ("row", "said"),
     [
         ("Updat;dev-1;A", "there is no operation 'Updat'; did you mean update?"),
-        ("ändern;dev-1;A", "there is no operation 'ändern'; write one of device.update, "),
+        ("rename;dev-1;A", "there is no operation 'rename'; write one of device.update, "),
         ("site.update;;A", "site.update cannot be part of a job: without site_id"),
         ("rule_engine.suspend;;", "rule_engine.suspend cannot be part of a job: without site_id"),
     ],

@@ -122,12 +122,13 @@ def is_plan(path: str | os.PathLike[str]) -> bool:
     """Return whether a file starts like a plan; False if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
-            return _is_header(file.readline(LONGEST_LINE))
+            return is_plan_header(file.readline(LONGEST_LINE))
     except OSError:
         return False
 
 
-def _is_header(line: bytes) -> bool:
+def is_plan_header(line: bytes) -> bool:
+    """Return whether this is the first line of a plan file."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -144,7 +145,7 @@ def read_header(path: str | os.PathLike[str]) -> PlanHeader:
     """
     with _opened(path) as file:
         line = file.readline(LONGEST_LINE)
-    if not _is_header(line):
+    if not is_plan_header(line):
         raise PlanFileError(f"{os.fspath(path)} is not a plan")
     value = json.loads(line)
     if value.get("version") != VERSION:
