@@ -11,6 +11,8 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from enapter_async import Client, RetryPolicy
+from enapter_async.emulator import Emulator, World
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.fleet.journal.postgres.schema import prepare
@@ -125,6 +127,30 @@ def clock() -> FakeClock:
 async def server() -> AsyncIterator[FaultServer]:
     async with FaultServer() as fault_server:
         yield fault_server
+
+
+@pytest.fixture
+def world() -> World:
+    """Return the devices of the emulator; files that need others have a `world` of their own."""
+    return World.seeded(20, 1, role="OWNER")
+
+
+@pytest.fixture
+async def emulator(world: World) -> AsyncIterator[Emulator]:
+    async with Emulator(world=world) as running:
+        yield running
+
+
+@pytest.fixture
+def policy() -> RetryPolicy:
+    """Return the retry policy of the client; the same applies to it."""
+    return RetryPolicy()
+
+
+@pytest.fixture
+async def client(emulator: Emulator, policy: RetryPolicy) -> AsyncIterator[Client]:
+    async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

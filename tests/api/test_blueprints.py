@@ -2,12 +2,10 @@
 
 import random
 import tracemalloc
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from enapter_async.client import Client
@@ -22,25 +20,12 @@ from enapter_async.errors import (
 )
 from enapter_async.models.blueprints import BlueprintName
 from enapter_async.operations.blueprints import DownloadBlueprint, UploadBlueprint
-from tests.emulator.fleets import small_world
 from tests.support.replies import answer, html, message, raw
 from tests.support.rig import TransportKind, open_rig
 from tests.support.server import FaultServer, ignored
 
 ARCHIVE = zipped({"manifest.yml": b"blueprint_spec: device/3.0\n"})
 DOWNLOAD = DownloadBlueprint(blueprint_id="bp-1")
-
-
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=small_world()) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as client:
-        yield client
 
 
 @pytest.mark.parametrize("envelope", ["blueprint", "flat", "old"])

@@ -1,7 +1,5 @@
 """`check=True`: an operation is checked against the device's manifest before it is sent."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from enapter_async.client import Client
@@ -10,9 +8,8 @@ from enapter_async.errors import ArgumentError
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(8, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(8, 1, role="OWNER")
 
 
 async def test_a_check_refuses_before_anything_is_sent(emulator: Emulator) -> None:

@@ -2,16 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-import pytest_asyncio
 
 from enapter_async._http.call import CallRecord
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
-from enapter_async.emulator import Drop, Emulator, Provisioning, Reply
+from enapter_async.emulator import Drop, Emulator, Provisioning, Reply, World
 from enapter_async.emulator.faults import Target
 from enapter_async.errors import (
     AmbiguousOutcomeError,
@@ -28,17 +26,14 @@ from enapter_async.operations.provisioning import ProvisionStandalone
 from tests.emulator.fleets import BARN, HARBOUR, PUMP, UCM, small_world
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=small_world(now=time.time)) as emulator:
-        yield emulator
+@pytest.fixture
+def world() -> World:
+    return small_world(now=time.time)
 
 
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    policy = RetryPolicy(attempts=2, base_delay=0.01)
-    async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as client:
-        yield client
+@pytest.fixture
+def policy() -> RetryPolicy:
+    return RetryPolicy(attempts=2, base_delay=0.01)
 
 
 async def test_each_kind_of_device_is_created_as_requested(

@@ -1,27 +1,12 @@
 """`client.rules` against the emulator, whose rule engine is a new or an old one."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from enapter_async import Client, ConflictError, fleet
 from enapter_async.emulator import Emulator
 from enapter_async.emulator.rules import Rules
 from enapter_async.operations.rules import CreateRule, DisableRule, RenameRule, UpdateRuleScript
-from tests.emulator.fleets import BARN, small_world
-
-
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=small_world()) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as client:
-        yield client
+from tests.emulator.fleets import BARN
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """`client.sites` against the emulator: a site from its creation to its deletion."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator
@@ -11,19 +8,7 @@ from enapter_async.emulator.sites import Sites
 from enapter_async.errors import ConflictError, NotFoundError
 from enapter_async.models.sites import SiteLocation
 from enapter_async.operations.sites import UpdateSite
-from tests.emulator.fleets import BARN, HARBOUR, small_world
-
-
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=small_world()) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as client:
-        yield client
+from tests.emulator.fleets import BARN, HARBOUR
 
 
 async def test_a_site_lives_from_its_creation_to_its_deletion(

@@ -1,12 +1,10 @@
 """`client.telemetry` against the emulator, whose values follow from a seed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from enapter_async._http.retry import RetryPolicy
@@ -20,27 +18,15 @@ from enapter_async.limits.pacing import Pacing
 from enapter_async.models.telemetry import Aggregation, DataType, TelemetryPoint, TelemetrySelector
 from enapter_async.operations import telemetry as operations
 from enapter_async.operations.telemetry import QueryTimeseries
-from tests.emulator.fleets import NOON, PUMP, UCM, small_world
+from tests.emulator.fleets import NOON, PUMP, UCM
 
 FROM = datetime(2025, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=small_world()) as emulator:
-        yield emulator
-
-
 @pytest.fixture
 def telemetry(emulator: Emulator) -> Telemetry:
     return emulator.noun(Telemetry)
-
-
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as client:
-        yield client
 
 
 def expected(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,13 @@ SIZE = 20
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
+def world() -> World:
     world = World.seeded(3 * SIZE, 1, role="OWNER", now=lambda: NOON)
     for device in world.devices:
         world.change(
             device.id, manifest=MANIFEST, raised_alert_names=(), properties={"status": "ok"}
         )
-    async with Emulator(world=world) as running:
-        yield running
+    return world
 
 
 async def test_alerts_that_a_wave_raises_stop_the_job_on_all_workers(

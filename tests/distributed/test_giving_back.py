@@ -1,25 +1,18 @@
 """What a worker does with partitions that it cannot carry out, and with jobs of others."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from enapter_async import fleet
-from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.emulator import Emulator, Reply
 from enapter_async.fleet.distributed.partition_run import FAILURE_DELAY_S
 from enapter_async.fleet.distributed.places import place_of
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.job_database import Row, partition_file
 from enapter_async.fleet.journal.sqlite.lock import RunLock
 from tests.distributed.jobs import client_for, submitted, until, worker, written
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(20, 1, role="OWNER")) as running:
-        yield running
 
 
 async def rows_of(job: fleet.Job) -> list[Row]:

@@ -5,7 +5,6 @@ import contextlib
 import stat
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -43,9 +42,8 @@ REFUSED = Reply(
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(60, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(60, 1, role="OWNER")
 
 
 async def test_two_workers_carry_out_a_job_in_waves(

@@ -5,7 +5,7 @@ first request that writes is answered with 429, so that something is repeated.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +150,9 @@ WORKS = {
 
 
 @pytest.fixture
-async def emulator(request: pytest.FixtureRequest) -> AsyncIterator[Emulator]:
+def world(request: pytest.FixtureRequest) -> World:
     plain = "circles" in request.node.name
-    world = World(fleet_of(DEVICES)) if plain else World.seeded(DEVICES, 1, role="OWNER")
-    async with Emulator(world=world) as running:
-        yield running
+    return World(fleet_of(DEVICES)) if plain else World.seeded(DEVICES, 1, role="OWNER")
 
 
 @pytest.fixture(params=["folder", "database"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(12, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(12, 1, role="OWNER")
 
 
 async def test_an_open_client_is_used_and_stays_open(emulator: Emulator, tmp_path: Path) -> None:

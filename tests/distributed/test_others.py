@@ -1,25 +1,18 @@
 """Two submitters at the same time, and a worker of another version."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from enapter_async import fleet
-from enapter_async.emulator import Emulator, World
+from enapter_async.emulator import Emulator
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs
 from enapter_async.fleet.journal.postgres.address import Address, is_address
 from enapter_async.fleet.journal.postgres.connections import connect
 from tests.distributed.jobs import ended, renames, submitted, until, worker, written
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(20, 1, role="OWNER")) as running:
-        yield running
 
 
 async def test_two_submitters_at_once_make_one_job(emulator: Emulator, place: str) -> None:

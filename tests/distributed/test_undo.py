@@ -1,6 +1,5 @@
 """A job that undoes another one, carried out by workers as well."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from tests.distributed.jobs import client_for, ended, submitted, worker
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(40, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(40, 1, role="OWNER")
 
 
 async def test_a_job_is_undone_in_parts_by_several_workers(emulator: Emulator, place: str) -> None:

@@ -1,25 +1,18 @@
 """What a worker logs about its partitions, and its own rate."""
 
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from enapter_async import Client, fleet
-from enapter_async.emulator import Emulator, World
+from enapter_async.emulator import Emulator
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import place_of
 from enapter_async.fleet.rollout.waves import Rollout
 from tests.distributed.jobs import client_for, ended, sent, slow_from, submitted, worker, written
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(20, 1, role="OWNER")) as running:
-        yield running
 
 
 async def test_a_worker_logs_each_partition_that_it_takes_and_leaves(

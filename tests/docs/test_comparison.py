@@ -15,10 +15,9 @@ from enapter_async.emulator.faults import Target
 from tests.docs.fleets import FLEET
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.from_json(FLEET)) as emulator:
-        yield emulator
+@pytest.fixture
+def world() -> World:
+    return World.from_json(FLEET)
 
 
 @pytest_asyncio.fixture

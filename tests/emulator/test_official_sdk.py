@@ -31,11 +31,9 @@ from tests.emulator.fleets import (
 )
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    # The official SDK accepts only strings as times.
-    async with Emulator(world=small_world()) as emulator:
-        yield emulator
+@pytest.fixture
+def world() -> World:
+    return small_world()
 
 
 @pytest_asyncio.fixture

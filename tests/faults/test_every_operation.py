@@ -58,9 +58,8 @@ FAULTS = {
 
 
 @pytest.fixture
-async def emulator() -> Any:
-    async with Emulator(world=World.seeded(8, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(8, 1, role="OWNER")
 
 
 def client_of(emulator: Emulator) -> Client:

@@ -1,6 +1,5 @@
 """Configurations in plans and jobs: checked before any change, guarded, undone, and kept secret."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,8 @@ from enapter_async.operations.devices import UpdateDevice
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(12, 1, role="OWNER")) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as opened:
-        yield opened
+def world() -> World:
+    return World.seeded(12, 1, role="OWNER")
 
 
 def update(device_id: str, **fields: Any) -> UpdateConfiguration:

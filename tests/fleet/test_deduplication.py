@@ -1,6 +1,5 @@
 """Equal and contradictory operations in a known input; answers that differ from the request."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +92,8 @@ def test_the_result_has_no_duplicates_and_no_contradiction(
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(10, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(10, 1, role="OWNER")
 
 
 async def test_a_contradiction_is_reported_before_anything_is_sent_or_created(

@@ -1,7 +1,6 @@
 """What the fleet should be: exported, edited, compared, and brought about by a plan."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +39,11 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
+def world() -> World:
     world = World.seeded(70, 3, role="OWNER")
     for device in world:
         world.change(device.id, manifest={"configuration": {"net": {"parameters": TYPES}}})
-    async with Emulator(world=world) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as opened:
-        yield opened
+    return world
 
 
 async def exported(client: Client, path: Path, selection: Selection) -> int:

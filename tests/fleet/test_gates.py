@@ -3,7 +3,6 @@
 which devices count, how many requests that takes, and what is counted separately.
 """
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import attrs
 import pytest
-import pytest_asyncio
 
 from enapter_async import Client, Device, UpdateDevice, fleet
 from enapter_async.emulator import Emulator, World
@@ -35,21 +33,14 @@ MANIFEST = {
 }
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
+@pytest.fixture
+def world() -> World:
     world = World.seeded(50, 1, role="OWNER")
     for device in world.devices:
         world.change(
             device.id, manifest=MANIFEST, raised_alert_names=(), properties={"status": "ok"}
         )
-    async with Emulator(world=world) as emulator:
-        yield emulator
-
-
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as client:
-        yield client
+    return world
 
 
 def renames(emulator: Emulator) -> list[UpdateDevice]:

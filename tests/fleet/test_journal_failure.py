@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,18 +31,6 @@ if sys.platform != "win32":
 @pytest.fixture
 def world() -> World:
     return World.seeded(60, 1, role="OWNER")
-
-
-@pytest.fixture
-async def emulator(world: World) -> AsyncIterator[Emulator]:
-    async with Emulator(world=world) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as opened:
-        yield opened
 
 
 @pytest.fixture

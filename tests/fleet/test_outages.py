@@ -141,9 +141,8 @@ async def test_leaving_a_waiting_run_ends_it_at_once(landlord: Landlord) -> None
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(60, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(60, 1, role="OWNER")
 
 
 async def through(

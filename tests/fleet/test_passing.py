@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
-from enapter_async.emulator import Drop, Emulator, Reply, World
+from enapter_async.emulator import Drop, Emulator, Reply
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, Report, State
 from enapter_async.fleet.errors import WaveNotPassedError
@@ -32,12 +32,6 @@ REFUSED = Reply(
     body=b'{"errors": [{"code": "conflict", "message": "Not now."}]}',
 )
 ROLLOUT = Rollout(waves=(2, 3, "rest"))
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(20, 1, role="OWNER")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import socket
 import sys
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,8 @@ PASSWORD = "s3cr3t%2Fword"
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(DEVICES, 1, role="OWNER")) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as opened:
-        yield opened
+def world() -> World:
+    return World.seeded(DEVICES, 1, role="OWNER")
 
 
 def renames(emulator: Emulator) -> list[UpdateDevice]:

@@ -1,12 +1,10 @@
 """New devices from a file: each row is carried out in order, once, and its credentials are kept."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
@@ -26,18 +24,14 @@ from enapter_async.operations.provisioning import ProvisionStandalone
 SITE = "site-1"
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    world = World.from_json([{"id": "dev-1", "slug": "taken", "name": "Old", "site_id": SITE}])
-    async with Emulator(world=world) as emulator:
-        yield emulator
+@pytest.fixture
+def world() -> World:
+    return World.from_json([{"id": "dev-1", "slug": "taken", "name": "Old", "site_id": SITE}])
 
 
-@pytest_asyncio.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    policy = RetryPolicy(attempts=2, base_delay=0.01)
-    async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as client:
-        yield client
+@pytest.fixture
+def policy() -> RetryPolicy:
+    return RetryPolicy(attempts=2, base_delay=0.01)
 
 
 def file_of(*slugs: str, blueprint: str = "bp-1", protocol: str = "MQTTS") -> bytes:

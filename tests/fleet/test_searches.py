@@ -1,7 +1,6 @@
 """Searches for what may have been created: read to the end, and compared with what was there."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,15 @@ CREATE = CreateSite(name="Barn", timezone="Europe/Rome")
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
+def world() -> World:
     sites = [Site(id=f"0000-{n:02}", name="Barn", timezone="Europe/Rome") for n in range(OLD)]
     devices = [device(n, id=f"0000-{n:02}", site_id=sites[0].id) for n in range(OLD)]
-    async with Emulator(world=World(devices, sites)) as running:
-        yield running
+    return World(devices, sites)
 
 
 @pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    policy = RetryPolicy(attempts=2, base_delay=0.001)
-    async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as opened:
-        yield opened
+def policy() -> RetryPolicy:
+    return RetryPolicy(attempts=2, base_delay=0.001)
 
 
 @pytest.fixture(params=["file", "postgres"])

@@ -1,6 +1,5 @@
 """Sites in plans and jobs, by the same means as devices: guarded, journalled, and undone."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,13 @@ from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(200, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(200, 1, role="OWNER")
 
 
 @pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    policy = RetryPolicy(attempts=2, base_delay=0.001)
-    async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as opened:
-        yield opened
+def policy() -> RetryPolicy:
+    return RetryPolicy(attempts=2, base_delay=0.001)
 
 
 async def test_sites_are_planned_changed_guarded_and_undone(

@@ -29,15 +29,8 @@ REFUSED = Reply(status=403, body=b'{"errors": [{"code": "forbidden\\u0000", "mes
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(DEVICES, 1, role="OWNER")) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url) as opened:
-        yield opened
+def world() -> World:
+    return World.seeded(DEVICES, 1, role="OWNER")
 
 
 @pytest.fixture(params=["file", "postgres"])

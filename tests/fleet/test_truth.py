@@ -45,15 +45,8 @@ def world() -> World:
 
 
 @pytest.fixture
-async def emulator(world: World) -> AsyncIterator[Emulator]:
-    async with Emulator(world=world) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    async with Client(emulator.token, base_url=emulator.base_url, retry=QUICK) as opened:
-        yield opened
+def policy() -> RetryPolicy:
+    return QUICK
 
 
 @pytest.fixture

@@ -43,10 +43,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[Client]:
-    once = RetryPolicy(attempts=1)
-    async with Client(emulator.token, base_url=emulator.base_url, retry=once) as opened:
-        yield opened
+def policy() -> RetryPolicy:
+    return RetryPolicy(attempts=1)
 
 
 def answer_so(emulator: Emulator, body: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ QUICK = RetryPolicy(attempts=2, base_delay=0.001)
 
 
 @pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.seeded(60, 1, role="OWNER")) as running:
-        yield running
+def world() -> World:
+    return World.seeded(60, 1, role="OWNER")
 
 
 def works(emulator: Emulator) -> list[Any]:

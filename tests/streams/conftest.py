@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
 from enapter_async.client import Client
-from enapter_async.emulator import Emulator
+from enapter_async.emulator import Emulator, World
 from tests.emulator.fleets import small_world
 from tests.support.clock import FakeClock
 from tests.support.ways import json_library, pytest_asyncio_loop_factories
@@ -18,10 +19,9 @@ __all__ = ["json_library", "pytest_asyncio_loop_factories"]
 T = TypeVar("T")
 
 
-@pytest_asyncio.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=small_world()) as emulator:
-        yield emulator
+@pytest.fixture
+def world() -> World:
+    return small_world()
 
 
 @pytest_asyncio.fixture
