@@ -23,6 +23,15 @@ def world() -> World:
     return World.seeded(40, 1, role="OWNER")
 
 
+@pytest.fixture
+def changes(world: World, tmp_path: Path) -> str:
+    """Return the path of a file that renames each device."""
+    path = tmp_path / "changes.csv"
+    rows = [f"update,{device.id},new\n" for device in world]
+    path.write_text("operation,device_id,name\n" + "".join(rows))
+    return str(path)
+
+
 def say_something(streams: Streams, kind: str, ids: frozenset[str]) -> None:
     """Let what a stream is about send one thing, so that a command has something to write."""
     for each in ids:

@@ -39,14 +39,6 @@ class Arrivals:
         return True
 
 
-@pytest.fixture
-def changes(world: World, tmp_path: Path) -> str:
-    path = tmp_path / "changes.csv"
-    rows = [f"update,{device.id},new\n" for device in world]
-    path.write_text("operation,device_id,name\n" + "".join(rows))
-    return str(path)
-
-
 def wait_for(started: "subprocess.Popen[str]", word: str) -> None:
     """Read standard error up to a line that contains the text."""
     assert started.stderr is not None

@@ -34,14 +34,6 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "state" / "runs"
 
 
-@pytest.fixture
-def changes(world: World, tmp_path: Path) -> str:
-    path = tmp_path / "changes.csv"
-    rows = [f"update,{device.id},new\n" for device in world]
-    path.write_text("operation,device_id,name\n" + "".join(rows))
-    return str(path)
-
-
 def the_run(runs: Path) -> RunFolder:
     (found,) = runs.iterdir()
     return RunFolder(found)

@@ -8,9 +8,7 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Emulator, Hang, Latency, World
 from tests.cli.conftest import Run
 from tests.cli.processes import process
-from tests.cli.test_interrupts import Arrivals, changes
-
-__all__ = ["changes"]
+from tests.cli.test_interrupts import Arrivals
 
 
 def applying(changes: str) -> list[str]:

@@ -12,10 +12,8 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Emulator, Latency, Reply, World
 from tests.cli.conftest import Run
 from tests.cli.processes import process
-from tests.cli.test_interrupts import Arrivals, changes
+from tests.cli.test_interrupts import Arrivals
 from tests.cli.test_terminal import on_a_terminal
-
-__all__ = ["changes"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 

@@ -9,19 +9,13 @@ from enapter_async.emulator.blueprints import Blueprints, zipped
 from enapter_async.emulator.request import Raw
 from enapter_async.emulator.routes import Routes, parse
 from enapter_async.emulator.world import World
-from tests.emulator.fleets import small_world
-from tests.emulator.test_routes import TOKEN, TOKENS, ask, code_of
+from tests.emulator.test_routes import TOKEN, ask, code_of
 
 ARCHIVE = zipped({"manifest.yml": b"a: 1\n\x00\xff\r\n"})
 FORM = (
     b"--b\r\nContent-Disposition: form-data; name=data; filename=b.zip\r\n"
     b"Content-Type: application/zip\r\n\r\n" + ARCHIVE + b"\r\n--b--\r\n"
 )
-
-
-@pytest.fixture
-def routes() -> Routes:
-    return Routes(small_world(), tokens=TOKENS)
 
 
 def test_an_archive_is_the_whole_body_or_a_field_of_a_form(routes: Routes) -> None:

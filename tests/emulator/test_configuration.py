@@ -8,7 +8,7 @@ from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.routes import Routes
 from enapter_async.emulator.world import World
 from tests.emulator.fleets import BARN, PUMP, small_world
-from tests.emulator.test_routes import TOKENS, ask, code_of
+from tests.emulator.test_routes import ask, code_of
 
 PATH = f"/v3/devices/{PUMP}/configuration/network"
 GROUP = {
@@ -22,10 +22,10 @@ GROUP = {
 
 
 @pytest.fixture
-def routes() -> Routes:
+def world() -> World:
     world = small_world()
     world.change(PUMP, manifest={"configuration": {"network": GROUP}}, raised_alert_names=())
-    return Routes(world, tokens=TOKENS)
+    return world
 
 
 def world_of(routes: Routes) -> World:

@@ -27,13 +27,7 @@ from tests.emulator.fleets import (
     PUMP,
     READ_ONLY,
     UCM,
-    small_world,
 )
-
-
-@pytest.fixture
-def world() -> World:
-    return small_world()
 
 
 @pytest_asyncio.fixture

@@ -6,17 +6,12 @@ import pytest
 
 from enapter_async.emulator.routes import Routes
 from enapter_async.emulator.rules import Rules
-from tests.emulator.fleets import BARN, HARBOUR, small_world
-from tests.emulator.test_routes import TOKENS, ask, code_of
+from tests.emulator.fleets import BARN, HARBOUR
+from tests.emulator.test_routes import ask, code_of
 
 ENGINE = f"/v3/sites/{BARN}/rule_engine"
 RULES = f"{ENGINE}/rules"
 SCRIPT = {"code": "eD0x", "runtime_version": "V3"}
-
-
-@pytest.fixture
-def routes() -> Routes:
-    return Routes(small_world(), tokens=TOKENS)
 
 
 def test_an_engine_stops_its_rules_while_it_is_suspended(routes: Routes) -> None:

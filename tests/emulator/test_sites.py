@@ -6,13 +6,8 @@ import pytest
 
 from enapter_async.emulator.routes import Routes
 from enapter_async.emulator.sites import Sites
-from tests.emulator.fleets import BARN, HARBOUR, small_world
-from tests.emulator.test_routes import TOKENS, ask, code_of
-
-
-@pytest.fixture
-def routes() -> Routes:
-    return Routes(small_world(), tokens=TOKENS)
+from tests.emulator.fleets import BARN, HARBOUR
+from tests.emulator.test_routes import ask, code_of
 
 
 def test_sites_are_listed_by_page_name_and_owner(routes: Routes) -> None:

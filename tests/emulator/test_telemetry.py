@@ -6,8 +6,8 @@ import pytest
 
 from enapter_async.emulator.routes import Routes
 from enapter_async.emulator.telemetry import Telemetry
-from tests.emulator.fleets import BARN, PUMP, small_world
-from tests.emulator.test_routes import TOKENS, ask, code_of
+from tests.emulator.fleets import BARN, PUMP
+from tests.emulator.test_routes import ask, code_of
 
 QUERY = "/v3/telemetry/query_timeseries"
 ASKED: dict[str, Any] = {
@@ -16,11 +16,6 @@ ASKED: dict[str, Any] = {
     "granularity": "1m",
     "telemetry": [{"device": "pump", "attribute": "power"}, {"device": "nobody", "attribute": "x"}],
 }
-
-
-@pytest.fixture
-def routes() -> Routes:
-    return Routes(small_world(), tokens=TOKENS)
 
 
 def test_a_table_has_a_row_for_each_step_and_the_columns_that_exist(routes: Routes) -> None:

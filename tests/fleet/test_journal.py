@@ -32,11 +32,6 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file mod
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.db"
-
-
-@pytest.fixture
 def journal(path: Path) -> Iterator[SQLiteJournal]:
     with closing(SQLiteJournal.open(path)) as opened:
         yield opened

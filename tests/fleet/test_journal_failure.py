@@ -33,11 +33,6 @@ def world() -> World:
     return World.seeded(60, 1, role="OWNER")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.db"
-
-
 def full_after(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make SQLite report a full disk after that many groups."""
     left = groups

@@ -35,11 +35,6 @@ ROLLOUT = Rollout(waves=(2, 3, "rest"))
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.db"
-
-
-@pytest.fixture
 def renames(emulator: Emulator) -> list[UpdateDevice]:
     return [rename(device.id) for device in emulator.world]
 

@@ -47,11 +47,6 @@ async def client(emulator: Emulator) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.db"
-
-
-@pytest.fixture
 def renames(world: World) -> list[UpdateDevice]:
     return [UpdateDevice(device_id=device.id, name="new") for device in world]
 
