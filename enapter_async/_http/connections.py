@@ -14,7 +14,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser
 
-from enapter_async._http.transport import LARGEST_FIELD, SWEEP_SECONDS
+from enapter_async._http.sweeper import Sweeper
+from enapter_async._http.transport import LARGEST_FIELD
 
 REST_SECONDS: Final = 1.0
 """How long an idle connection is kept before it returns to aiohttp's pool."""
@@ -74,7 +75,6 @@ class Connection(BaseProtocol):
         self.until = 0.0
         self.late = False
         self.spared = False
-        """Whether the exchange was given extra time because the loop was stalled."""
         self.rests_since = 0.0
         self._answer: asyncio.Future[Answer | None] | None = None
         self._body: aiohttp.StreamReader | None = None
@@ -101,6 +101,10 @@ class Connection(BaseProtocol):
         if self.writing_paused:
             self.link.abort()
         self.pooled.close()
+
+    def abort(self) -> None:
+        """End the exchange, because it is late."""
+        self.link.abort()
 
     def leave(self) -> None:
         """Return the connection to aiohttp's pool."""
@@ -165,32 +169,18 @@ class Connection(BaseProtocol):
         self.link.close()
 
 
-class Connections:
+class Connections(Sweeper[Connection]):
     """The connections of one client, both in use and idle.
 
-    One timer serves all: it aborts the connections of late exchanges, and returns a connection
-    that was idle for a second to aiohttp's pool, which limits how long it stays open.
-
-    If the timer itself is late, the process or its loop was stalled, and answers may be waiting in
-    the sockets. Exchanges that are late at that moment are therefore spared until the next sweep.
+    The sweeper also returns a connection that was idle for a second to aiohttp's pool, which limits
+    how long it stays open.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        super().__init__(loop)
         self._closed = False
-        self.working: set[Connection] = set()
         self.resting: list[Connection] = []
         """The last connection used is reused first, so few connections stay open."""
-
-    def work(self, connection: Connection, until: float) -> None:
-        """Watch an exchange that must end by `until`."""
-        connection.until = until
-        connection.late = connection.spared = False
-        self.working.add(connection)
-        if self._timer is None:
-            self._sweep_later()
 
     def rest(self, connection: Connection) -> None:
         """Keep an idle connection for the next exchange."""
@@ -208,30 +198,13 @@ class Connections:
     def close(self) -> None:
         """Stop watching, and return the idle connections to the pool."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        super().close()
         self._give_back(len(self.resting))
 
-    def _sweep(self) -> None:
-        now = self._loop.time()
-        stood_still = now - self._due > SWEEP_SECONDS
-        for connection in self.working:
-            if connection.until <= now and not connection.late:
-                if stood_still and not connection.spared:
-                    connection.spared = True
-                    continue
-                connection.late = True
-                connection.link.abort()
+    def _tidy(self, now: float) -> bool:
         long_ago = now - REST_SECONDS
         self._give_back(sum(connection.rests_since <= long_ago for connection in self.resting))
-        self._timer = None
-        if self.working or self.resting:
-            self._sweep_later()
-
-    def _sweep_later(self) -> None:
-        self._due = self._loop.time() + SWEEP_SECONDS
-        self._timer = self._loop.call_at(self._due, self._sweep)
+        return bool(self.resting)
 
     def _give_back(self, count: int) -> None:
         for connection in self.resting[:count]:

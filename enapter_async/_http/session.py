@@ -6,9 +6,8 @@ which part failed: a middleware, a resolver, a trace, or a proxy that refuses th
 """
 
 import asyncio
-from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -16,9 +15,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.sweeper import Sweeper
 from enapter_async._http.transport import (
     LARGEST_FIELD,
-    SWEEP_SECONDS,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -48,6 +47,8 @@ class SessionTransport:
         self._ssl = ssl
         others = session._middlewares  # noqa: SLF001 - a request's middlewares replace the session's, which must not change
         self._middlewares = (*wire.middlewares, *others)
+        self._loop = asyncio.get_running_loop()
+        self._sweeper: Sweeper[_Exchange] = Sweeper(self._loop)
         self._closed = False
 
     def take_headers(self) -> None:
@@ -71,12 +72,13 @@ class SessionTransport:
         """Send one request once and return its answer, within `left` seconds."""
         if self._closed or self._session.closed:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
-        way = _Way()
         connect = min(timeouts.connect, left)
         timeout = self._timeout
         if connect != timeout.connect:
             timeout = self._timeout = client_timeout(connect)
-        limit = _Limit(min(timeouts.connect + timeouts.read, left))
+        exchange = _Exchange()
+        limit = min(timeouts.connect + timeouts.read, left)
+        self._sweeper.work(exchange, self._loop.time() + limit)
         response: aiohttp.ClientResponse | None = None
         try:
             response = await self._session.request(
@@ -90,17 +92,18 @@ class SessionTransport:
                 max_field_size=LARGEST_FIELD,
                 ssl=self._ssl,
                 timeout=timeout,
-                middlewares=way.around(self._middlewares),
+                middlewares=exchange.around(self._middlewares),
             )
             return await self._read(response, max_bytes)
         except asyncio.CancelledError:
-            if not limit.release():
+            if not exchange.end_late():
                 raise
-            failure = way.failure(TimeoutError(), connect, self._host)
+            failure = exchange.failure(TimeoutError(), connect, self._host)
         except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far the request came
-            failure = way.failure(error, connect, self._host)
+            failure = exchange.failure(error, connect, self._host)
         finally:
-            limit.release()
+            self._sweeper.working.discard(exchange)
+            exchange.end_late()
         if response is not None and failure.timed_out:
             cut = "the response did not end in time"
             return Reply(response.status, response.headers, b"", cut, late=True)
@@ -108,7 +111,7 @@ class SessionTransport:
 
     async def reach(self, seconds: float) -> Failure | None:
         """Connect as the session does, send nothing, and close the connection."""
-        way = _Way(sends=False)
+        exchange = _Exchange(sends=False)
         try:
             response = await self._session.request(
                 "GET",
@@ -117,10 +120,10 @@ class SessionTransport:
                 raise_for_status=False,
                 ssl=self._ssl,
                 timeout=client_timeout(seconds, seconds),
-                middlewares=way.around(self._middlewares),
+                middlewares=exchange.around(self._middlewares),
             )
         except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far the request came
-            failure = None if way.sent else way.failure(error, seconds, self._host)
+            failure = None if exchange.sent else exchange.failure(error, seconds, self._host)
         else:
             response.close()  # created by a middleware, and not needed
             return None
@@ -157,54 +160,24 @@ class SessionTransport:
                 response.release()
             else:
                 response.close()
-        return Reply(response.status, response.headers, body, cut, late)
-
-
-class _Limit:
-    """Cancels an exchange at its time limit, but spares it once after a stall.
-
-    A late timer means that the process or its loop was stalled, so the answer may be waiting in
-    the socket. It cancels the task as `asyncio.timeout` does, but is ten times as fast.
-    """
-
-    __slots__ = ("_cancelling", "_expired", "_loop", "_task", "_timer")
-
-    def __init__(self, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
-        self._cancelling = 0 if self._task is None else self._task.cancelling()
-        self._expired = False
-        until = self._loop.time() + seconds
-        self._timer = self._loop.call_at(until, self._expire, until)
-
-    def _expire(self, until: float | None) -> None:
-        now = self._loop.time()
-        if until is not None and now - until > SWEEP_SECONDS:
-            self._timer = self._loop.call_at(now + SWEEP_SECONDS, self._expire, None)
-        elif self._task is not None:
-            self._expired = True
-            self._task.cancel()
-
-    def release(self) -> bool:
-        """Disarm the limit; return whether the limit, and nothing else, cancelled its task."""
-        self._timer.cancel()
-        expired, self._expired = self._expired, False
-        return expired and self._task is not None and self._task.uncancel() <= self._cancelling
+        # A quarter of the time that the class's own `__new__` takes.
+        return tuple.__new__(Reply, (status, response.headers, body, cut, late, True))
 
 
 class _Lost(Exception):  # noqa: N818 - named after the fate of the request
     """Replaces the errors after which aiohttp would send a request again."""
 
 
-class _Way:
-    """Tracks one request through a session: whether it was sent, and that it is sent only once.
+class _Exchange:
+    """One request through a session: whether it was sent, only once, and answered in time.
 
     aiohttp re-sends GET, PUT and DELETE once after a lost connection, even if the whole request
     was written; and a middleware of the session may do anything. So `guard` is the outermost
-    middleware, and `watch` the innermost.
+    middleware, and `watch` the innermost. If the exchange is late, its task is cancelled as
+    `asyncio.timeout` does it.
     """
 
-    __slots__ = ("_sends", "lost", "sent")
+    __slots__ = ("_cancelling", "_sends", "_task", "late", "lost", "sent", "spared", "until")
 
     def __init__(self, *, sends: bool = True) -> None:
         self._sends = sends
@@ -212,52 +185,66 @@ class _Way:
         self.sent = False
         """Whether there was a connection and writing the request started."""
         self.lost = ""
+        self._task = task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._cancelling = task.cancelling()
+        self.until = 0.0
+        self.late = self.spared = False
+
+    def abort(self) -> None:
+        """Cancel the task, because the exchange is late."""
+        self._task.cancel()
+
+    def end_late(self) -> bool:
+        """Undo `abort`; return whether it, and nothing else, cancelled the task."""
+        late, self.late = self.late, False
+        return late and self._task.uncancel() <= self._cancelling
 
     def around(self, others: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the middlewares of the request, with the session's own in the middle."""
-        return (self.guard, *others, self.watch) if others else (self._alone,)
-
-    async def _alone(
-        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Guard and watch in one, because aiohttp calls a single middleware faster."""
-        return await self.guard(request, partial(self.watch, handler=handler))
+        return (self.guard, *others, self.watch) if others else (self.guard,)
 
     async def guard(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Hide the errors after which aiohttp would send the request again, and drop cookies."""
         request.headers.pop("Cookie", None)
+        self._note_sending(request)
         try:
             return await handler(request)
         except CONNECTING:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             self.lost = type(error).__name__
+        finally:
+            vars(request).pop("send", None)
         raise _Lost
 
     async def watch(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Record when writing the request starts; a tunnel's CONNECT is a different request."""
-        send: Any = getattr(request, "send", None)
-
-        async def noted(connection: Any) -> Any:
-            self.sent = True
-            if not self._sends:
-                raise _Lost
-            return await send(connection)
-
-        if send is None:
-            self.sent = True  # this aiohttp sends requests differently, so nothing is known
-            if not self._sends:
-                raise _Lost
-            return await handler(request)
-        vars(request)["send"] = noted  # belongs to this request only
+        """Record the sending of a request that the session's middlewares may have replaced."""
+        self._note_sending(request)
         try:
             return await handler(request)
         finally:
             vars(request).pop("send", None)
+
+    def _note_sending(self, request: ClientRequest) -> None:
+        """Record when writing the request starts; a tunnel's CONNECT is a different request."""
+        send: Any = getattr(request, "send", None)
+
+        def noted(connection: Any) -> Any:
+            self.sent = True
+            if not self._sends:
+                raise _Lost
+            return send(connection)
+
+        if send is not None:
+            vars(request)["send"] = noted  # belongs to this request only
+            return
+        self.sent = True  # this aiohttp sends requests differently, so nothing is known
+        if not self._sends:
+            raise _Lost
 
     def failure(self, error: Exception, seconds: float, host: str) -> Failure:
         """Return the failure of a request that ended in this error."""

@@ -23,8 +23,6 @@ from enapter_async.errors import (
     check_number,
 )
 
-SWEEP_SECONDS: Final = 0.05
-"""The interval of checks for late exchanges, and the extra time for one after a stall."""
 LARGEST_FIELD: Final = 64 * 1024
 """The maximum size of one header of an answer, in bytes. One header contains the types of all
 columns of a time series, about 7,000 at this size. aiohttp allows at most 128 headers.

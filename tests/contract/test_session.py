@@ -1,6 +1,6 @@
 """A caller's session: a request that it does not send is reported as not sent, whatever failed.
 
-The phases are those of aiohttp; `session._Way` distinguishes them by its `ClientRequest.send`.
+The phases are those of aiohttp; `session._Exchange` distinguishes them by its `ClientRequest.send`.
 """
 
 import asyncio

@@ -16,8 +16,8 @@ from multidict import CIMultiDict
 
 from enapter_async._http.engine import Engine
 from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.sweeper import SWEEP_SECONDS
 from enapter_async._http.transport import (
-    SWEEP_SECONDS,
     Timeouts,
     Transport,
     connect_failure,

@@ -15,7 +15,8 @@ import attrs
 
 from enapter_async._http.direct import DirectTransport
 from enapter_async._http.retry import RetryPolicy
-from enapter_async._http.transport import SWEEP_SECONDS, Timeouts
+from enapter_async._http.sweeper import SWEEP_SECONDS
+from enapter_async._http.transport import Timeouts
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
 from enapter_async.hooks import CallEnded
 from enapter_async.limits.limiter import AdaptiveLimiter

@@ -272,14 +272,14 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="test_security.py::test_an_echoed_token_is_not_quoted",
         ),
         "what was answered while the process stood still is given up": Break(
-            "_http.connections:Connections._sweep",
-            "if stood_still and not connection.spared:",
+            "_http.sweeper:Sweeper._sweep",
+            "if stood_still and not exchange.spared:",
             "if False:",
             by="http/test_false_witnesses.py::"
             "test_an_answer_that_ends_with_its_connection_is_kept_even_if_the_loop_was_blocked",
         ),
         "a tunnel that was refused may have been used": Break(
-            "_http.session:_Way.failure",
+            "_http.session:_Exchange.failure",
             "if self.sent:",
             "if True:",
             by="contract/test_session.py::test_a_tunnel_that_is_refused_was_not_sent",

@@ -24,16 +24,16 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_redirects.py::test_a_redirect_is_never_followed",
         ),
         "aiohttp sends again by itself": Break(
-            "_http.session:_Way.guard",
+            "_http.session:_Exchange.guard",
             "raise _Lost",
             "raise aiohttp.ServerDisconnectedError",
             by="http/test_action_table.py::test_one_attempt_means_one_for_refusals_too "
             "http/test_action_table.py::test_a_read_whose_answers_were_lost_was_sent",
         ),
         "what a middleware sent is denied": Break(
-            "_http.session:_Way.watch",
-            "async def noted(connection: Any) -> Any:\n        self.sent = True",
-            "async def noted(connection: Any) -> Any:",
+            "_http.session:_Exchange._note_sending",
+            "def noted(connection: Any) -> Any:\n        self.sent = True",
+            "def noted(connection: Any) -> Any:",
             by="http/test_false_witnesses.py::"
             "test_a_middleware_that_sends_again_cannot_hide_the_first_sending",
         ),
