@@ -259,9 +259,9 @@ def long_journal(path: Path, number: int) -> None:
 def test_a_long_run_has_a_page_of_a_few_megabytes_at_once(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     long_journal(path, 9_000)
-    began = time.perf_counter()
+    began = time.process_time()
     data = page_of(path)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert path.with_suffix(".html").stat().st_size < 4_000_000
     assert (len(data["rows"]), data["not_done"]) == (ROWS, 6_000)
     # The rows shown have one cause; the rows after them have no difference.

@@ -322,7 +322,7 @@ async def test_row40_the_callers_own_timeout_is_not_swallowed(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await rig.run(UPDATE)
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 5, "not after the pause, nor after the 30 s of a read"
         assert len(sleeping) == 1
         rig.clock.gate.set()
         await rig.run(UPDATE)

@@ -252,7 +252,7 @@ async def test_running_out_of_time_in_the_queue_is_reported_as_such(
         error = await rig.fails(UPDATE)
         assert type(error) is DeadlineExceededError
         assert error.attempts == ()
-        assert time.monotonic() - began < 2 * (0.15 + 0.15)
+        assert time.monotonic() - began < 5.0, "neither waited for the read of the first"
         hold.set()
         await first
     assert server.seen == ["POST"]
