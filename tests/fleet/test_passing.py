@@ -1,7 +1,6 @@
 """Waves across sessions: none starts before the previous one has passed, in whichever session."""
 
 import json
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -123,21 +122,12 @@ def nth_change(number: int) -> Callable[[Target], bool]:
     return when
 
 
-def forget_notes(path: Path) -> None:
-    """Give a journal the format of an older version."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DELETE FROM event WHERE kind LIKE 'wave%'")
-
-
-@pytest.mark.parametrize("old", [False, True])
 async def test_a_resume_reads_back_what_an_earlier_session_applied(
-    emulator: Emulator, path: Path, renames: list[UpdateDevice], *, old: bool
+    emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     first = Session(emulator)
     report = await first.run(renames, path, rollout=ROLLOUT, until=at(Reason.READ_BACK))
     assert report.counts[State.APPLIED] == 2
-    if old:
-        forget_notes(path)
     again = Session(emulator)
     report = await again.run(None, path)
     assert report.ok
@@ -262,20 +252,6 @@ async def test_a_hold_and_the_health_gate_survive_a_session(
     assert again.arrived == ["GET"] * 4, "two are read back, and two checked for health"
     emulator.world.change(renames[0].device_id, connectivity="ONLINE")
     assert (await Session(emulator).run(None, path)).ok
-
-
-async def test_an_older_journal_with_later_waves_is_not_read_back(
-    emulator: Emulator, path: Path, renames: list[UpdateDevice]
-) -> None:
-    emulator.faults.add(Reply(status=401, body=b"{}"), when=nth_change(11))
-    report = await Session(emulator).run(renames, path, rollout=ROLLOUT)
-    assert report.counts[State.APPLIED] == 10
-    forget_notes(path)
-    again = Session(emulator)
-    report = await again.run(None, path)
-    assert report.stopped is None
-    assert again.arrived == ["PATCH"] * 9
-    assert again.passed == [(3, 0)], "earlier waves are not mentioned"
 
 
 async def test_values_replaced_by_a_later_wave_need_not_be_shown_on_retry(

@@ -110,7 +110,6 @@ class WaveLog:
         self._accept = accept
         self._seen: dict[int, Seen] = {}
         """What was found before each wave that has started but not passed."""
-        self._passed: set[int] = set()
         self._refused: set[int] = set()
         for event in journal.notes():
             self._take(event)
@@ -121,7 +120,6 @@ class WaveLog:
             return
         wave = number - 1
         if event.kind == WAVE_BEGUN:
-            self._passed.discard(wave)
             met = event.details.get("met")
             self._seen[wave] = Seen(
                 online=_names(event.details.get("online")),
@@ -138,45 +136,34 @@ class WaveLog:
 
     # Reading.
 
-    def unpassed(self, *, before: int, careful: int) -> list[int]:
-        """Return the waves before `before` that may not have passed, in order.
-
-        These are the waves that were started but have not passed. Journals of older versions have
-        no notes; for these, the first `careful` waves count.
-        """
-        found = {wave for wave in self._seen if wave < before}
-        if self._replay is not None:
-            found |= {wave for wave in range(min(before, careful)) if wave not in self._passed}
-        return sorted(found)
-
-    def seen(self, wave: int) -> Seen | None:
-        """Return what was found before a wave; None if this was not checked."""
-        return self._seen.get(wave)
+    def unpassed(self, *, before: int) -> list[int]:
+        """Return the waves before `before` that were started but have not passed, in order."""
+        return sorted(wave for wave in self._seen if wave < before)
 
     def is_accepted(self, wave: int) -> bool:
         """Return whether the run continues even though a wave did not pass its check."""
         return self._accept and wave in self._refused
 
-    async def recall(self, wave: int) -> WaveVerification | None:
-        """Return the results of earlier sessions in a wave, or None if there are none.
+    async def recall(self, wave: int, *, results: bool) -> WaveVerification | None:
+        """Return what is known about a wave that has started but not passed; None for any other.
 
-        Also return None if an older version, which wrote no notes, has already gone past the wave.
-        Values that a later wave has overwritten need not be shown any more. The journal is read in
-        pages; only operations of this wave are kept.
+        With `results`, this includes the results of earlier sessions; values that a later wave has
+        overwritten need not be shown any more. The journal is then read in pages; only operations
+        of this wave are kept.
         """
         replay = self._replay
-        if replay is None:
+        if wave not in self._seen:
             return None
         verification = WaveVerification(wave)
-        noted = wave in self._seen
-        left = [(item, state) for item, state in self._left if item.wave == wave]
-        for item, state in left:
-            if item.seq not in replay.acknowledged:
+        verification.seen = self._seen[wave]
+        if replay is None or not results:
+            return verification
+        for item, state in self._left:
+            if item.wave == wave and item.seq not in replay.acknowledged:
                 verification.take(item.operation, state)
-        known, later = noted or bool(left), False
+        later = False
         async for item, mark in self._replayed(wave, replay):
             if item.wave == wave and mark.done:
-                known = True
                 verification.take(item.operation, STATE_OF_MARK[mark])
             elif item.wave > wave:
                 if not later and not replay.marks[item.seq :].strip(_NOT_BEGUN):
@@ -184,7 +171,7 @@ class WaveLog:
                 later = True
                 if mark in _MAYBE_DONE:
                     verification.outdo(item.operation)
-        return verification if noted or (known and not later) else None
+        return verification
 
     async def _replayed(self, wave: int, replay: Replay) -> AsyncIterator[tuple[WorkItem, Mark]]:
         """Yield the items of a wave and of later ones, with their state."""
@@ -198,7 +185,6 @@ class WaveLog:
 
     def begun(self, wave: int, seen: Seen) -> None:
         """Record that a wave starts, and what was found before it."""
-        self._passed.discard(wave)
         self._seen[wave] = seen
         found = {"online": seen.online, "met": seen.met}
         details = {name: value for name, value in found.items() if value}
@@ -230,7 +216,6 @@ class WaveLog:
         self._writer.add(self._row(wave, WAVE_NOT_PASSED, {"why": why}))
 
     def _close(self, wave: int) -> None:
-        self._passed.add(wave)
         self._refused.discard(wave)
         self._seen.pop(wave, None)
 

@@ -115,7 +115,7 @@ class WaveRunner:
         found = [] if current is None else [current]
         if log is None:
             return found
-        for wave in log.unpassed(before=CAREFUL if before is None else before, careful=CAREFUL):
+        for wave in log.unpassed(before=CAREFUL if before is None else before):
             if current is None or wave != current.number:
                 recalled = await self._recall(wave)
                 found += [] if recalled is None else [recalled]
@@ -126,19 +126,9 @@ class WaveRunner:
         return judged
 
     async def _recall(self, wave: int) -> WaveVerification | None:
-        """Return what earlier sessions recorded about a wave, or None if they recorded nothing."""
+        """Return what the journal says about a wave that has started but not passed, if any."""
         log = self._log
-        if log is None:
-            return None
-        seen = log.seen(wave)
-        found = WaveVerification(wave)
-        if wave < CAREFUL:
-            recalled = await log.recall(wave)
-            if recalled is None and seen is None:
-                return None
-            found = recalled or found
-        found.seen = seen
-        return found
+        return None if log is None else await log.recall(wave, results=wave < CAREFUL)
 
     async def _begin(self, wave: int) -> None:
         current = await self._recall(wave) or WaveVerification(wave)
