@@ -9,17 +9,18 @@ import asyncio
 import json
 import re
 import sqlite3
+import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError, RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.sqlite.schema import connect
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 JOB_FILE: Final = "job.db"
 APPLICATION_ID: Final = 0x454E4A42
@@ -77,16 +78,12 @@ STOP: Final = (
 """Stops a job; "" stands for the only job."""
 
 
-class JobDatabase(ABC):
+class JobDatabase(Protocol):
     """Executes statements about jobs; `{p}`, `{now}` and similar fields depend on the database.
 
-    Each statement is executed to its end, even if the task that waits for it is cancelled. A
-    connection with an interrupted statement can only be closed, and everything else that waits for
-    it would fail: other partitions would not be renewed, or not be returned.
+    Tasks share one: a statement that has begun is executed to its end before the next one, even if
+    the task that waits for it is cancelled.
     """
-
-    def __init__(self) -> None:
-        self._running: set[asyncio.Task[list[Row]]] = set()
 
     async def execute(self, sql: str, **values: Any) -> list[Row]:
         """Execute one statement, and return its rows.
@@ -94,7 +91,7 @@ class JobDatabase(ABC):
         Raises:
             JournalError: the database cannot be used now.
         """
-        return await self._whole(self._execute(sql, values))
+        ...
 
     async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
         """Execute `second` only if `first` returns a row, both or neither; return those rows.
@@ -102,38 +99,13 @@ class JobDatabase(ABC):
         Raises:
             JournalError: the database cannot be used now.
         """
-        return await self._whole(self._execute_both(first, second, values))
+        ...
 
     async def close(self) -> None:
-        """Wait for statements in progress, and close the connection; safe to repeat."""
-        if self._running:
-            await asyncio.wait(self._running)
-        await self._close()
-
-    async def _whole(self, executing: Coroutine[Any, Any, list[Row]]) -> list[Row]:
-        running = asyncio.create_task(executing)
-        self._running.add(running)
-        running.add_done_callback(self._ended)
-        return await asyncio.shield(running)
-
-    def _ended(self, running: "asyncio.Task[list[Row]]") -> None:
-        self._running.discard(running)
-        if not running.cancelled():
-            running.exception()  # whoever waits receives it; otherwise nobody needs it
-
-    @abstractmethod
-    async def _execute(self, sql: str, values: Mapping[str, Any]) -> list[Row]: ...
-
-    @abstractmethod
-    async def _execute_both(
-        self, first: str, second: str, values: Mapping[str, Any]
-    ) -> list[Row]: ...
-
-    @abstractmethod
-    async def _close(self) -> None: ...
+        """Close the connection; safe to repeat."""
 
 
-class SQLiteJobs(JobDatabase):
+class SQLiteJobs:
     """The tables of one job, in the file `job.db` of its folder."""
 
     words: Final = {
@@ -144,10 +116,11 @@ class SQLiteJobs(JobDatabase):
     }
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        super().__init__()
         self.path = path
         self._connection = connection
         self._turn = asyncio.Lock()
+        self._in_use = threading.Lock()
+        """Held by a statement on a thread, even if the task that waits for it was cancelled."""
 
     @classmethod
     def create(cls, path: Path) -> "SQLiteJobs":
@@ -200,12 +173,13 @@ class SQLiteJobs(JobDatabase):
         except sqlite3.Error as error:
             raise JournalError(f"{self.path} cannot be used: {error}") from None
 
-    async def _execute(self, sql: str, values: Mapping[str, Any]) -> list[Row]:
+    async def execute(self, sql: str, **values: Any) -> list[Row]:
         """Execute one statement on a thread: another process may hold the file for a moment."""
-        async with self._turn:
-            return await asyncio.to_thread(self.execute_now, sql, **values)
+        return await self._in_turn(lambda: self.execute_now(sql, **values))
 
-    async def _execute_both(self, first: str, second: str, values: Mapping[str, Any]) -> list[Row]:
+    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
+        """Execute `second` only if `first` returns a row, both or neither; return those rows."""
+
         def both() -> list[Row]:
             self.execute_now("BEGIN IMMEDIATE")
             try:
@@ -218,11 +192,19 @@ class SQLiteJobs(JobDatabase):
             self.execute_now("COMMIT")
             return rows
 
-        async with self._turn:
-            return await asyncio.to_thread(both)
+        return await self._in_turn(both)
 
-    async def _close(self) -> None:
-        self.close_now()
+    async def close(self) -> None:
+        """Close the file once no statement is in progress."""
+        await self._in_turn(self.close_now)
+
+    async def _in_turn(self, step: Callable[[], T]) -> T:
+        def alone() -> T:
+            with self._in_use:
+                return step()
+
+        async with self._turn:
+            return await asyncio.to_thread(alone)
 
     def close_now(self) -> None:
         """Close the file; safe to repeat."""

@@ -12,9 +12,9 @@ _WORKERS: Final = "distributed/test_open_client.py::"
 BACKENDS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "an abandoned request cuts the connection of all others": Break(
-            "fleet.journal.job_database:JobDatabase._whole",
-            "await asyncio.shield(running)",
-            "await running",
+            "fleet.journal.postgres.jobs:PostgresJobs.execute",
+            "except (driver().Error, TimeoutError, OSError) as error:",
+            "except (driver().Error, asyncio.CancelledError) as error:",
             by=f"{_DATABASE}test_an_abandoned_request_disturbs_no_other",
         ),
         "a job that another replica has just resumed is told as over": Break(

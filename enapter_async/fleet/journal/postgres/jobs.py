@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.journal.job_database import VALUE, JobDatabase, Row
+from enapter_async.fleet.journal.job_database import VALUE, Row
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
     bounded,
@@ -48,29 +48,30 @@ def partition_run(job: str, no: int) -> str:
     return f"{job}/{no:04d}"
 
 
-class PostgresJobs(JobDatabase):
+class PostgresJobs:
     """Executes statements about the jobs of a database, over one connection opened as needed."""
 
     def __init__(self, address: Address) -> None:
-        super().__init__()
         self._address = address
         self._open: tuple[Any, Statements] | None = None
         self._connecting = asyncio.Lock()
 
-    async def _execute(self, sql: str, values: Mapping[str, Any]) -> list[Row]:
+    async def execute(self, sql: str, **values: Any) -> list[Row]:
+        """Execute one statement, and return its rows."""
         try:
             connection, statements = await self._connected()
             text, given = bound(sql, values)
             return await within(connection, ANSWER_S, lambda: statements.all(text, *given))
         except (driver().Error, TimeoutError, OSError) as error:
-            await self._close()
+            await self.close()
             raise JournalError(
                 f"the jobs in {self._address.server} cannot be reached: {told(error)}"
             ) from None
 
-    async def _execute_both(self, first: str, second: str, values: Mapping[str, Any]) -> list[Row]:
+    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
+        """Execute `second` only if `first` returns a row, both or neither; return those rows."""
         one = f"WITH first AS ({first}), second AS ({second} AND EXISTS (SELECT FROM first))"
-        return await self._execute(f"{one} SELECT * FROM first", values)
+        return await self.execute(f"{one} SELECT * FROM first", **values)
 
     async def _connected(self) -> tuple[Any, Statements]:
         async with self._connecting:
@@ -81,11 +82,12 @@ class PostgresJobs(JobDatabase):
                     version = await read_version(self._open[1])
                     refuse_version(version, self._address.server)
                 except BaseException:
-                    await self._close()
+                    await self.close()
                     raise
             return self._open
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Close the connection; safe to repeat."""
         found, self._open = self._open, None
         if found is not None:
             connection, statements = found
