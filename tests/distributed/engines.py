@@ -15,6 +15,8 @@ from tests.distributed.worker_process import TARGET
 from tests.support.ports import free_port
 
 ENGINES = ("tables", "pgqueuer", "temporal")
+OLDER = "temporal-workflows"
+"""Temporal with a server like those before 1.31, which start activities only in workflows."""
 
 
 @contextlib.asynccontextmanager
@@ -25,22 +27,28 @@ async def prepared(name: str, address: str, folder: Path) -> AsyncIterator[None]
         await engine.prepare()
         await engine.prepare()  # safe to repeat
         await engine.close()
-    if name != "temporal":
+    if name not in ("temporal", OLDER):
         yield
         return
-    async with temporal_server(folder) as target:
+    async with temporal_server(folder, standalone=name != OLDER) as target:
         os.environ[TARGET] = target  # the workers inherit it
         yield
 
 
 @contextlib.asynccontextmanager
-async def temporal_server(folder: Path, port: int = 0) -> AsyncIterator[str]:
-    """Run the development server of Temporal, on any port if it is 0; return its host and port."""
+async def temporal_server(
+    folder: Path, port: int = 0, *, standalone: bool = True
+) -> AsyncIterator[str]:
+    """Run the development server of Temporal, on any port if it is 0; return its host and port.
+
+    Unless `standalone`, it answers like a server before 1.31, which starts no activity by itself.
+    """
     target = f"127.0.0.1:{port or free_port()}"
     program = Path(sys.executable).parent / "temporal"
     process = await asyncio.create_subprocess_exec(
         program, "server", "start-dev", "--headless", "--port", target.rpartition(":")[2],
         "--db-filename", folder / "temporal.db", "--log-level", "never",
+        "--dynamic-config-value", f"activity.enableStandalone={str(standalone).lower()}",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -31,7 +31,7 @@ from enapter_async.fleet.journal.postgres.schema import prepare as prepare_table
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
-from tests.distributed.engines import ENGINES, prepared
+from tests.distributed.engines import ENGINES, OLDER, prepared
 from tests.support.forks.starting import programs
 from tests.support.postgres import PostgresServer
 
@@ -286,7 +286,7 @@ async def _main(engine: str, kills: int, crashes: int, seed: int) -> Told:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--engine", choices=ENGINES, default="tables")
+    parser.add_argument("--engine", choices=(*ENGINES, OLDER), default="tables")
     parser.add_argument("--kills", type=int, default=200, help="3 of 10 are stopped instead")
     parser.add_argument("--crashes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)

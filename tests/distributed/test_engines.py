@@ -1,11 +1,15 @@
 """The contract of every engine: whatever dies, no promise of a job is broken."""
 
 import asyncio
+import logging
+from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
 from enapter_async.fleet.distributed.engines import pgqueuer
-from tests.distributed.engines import ENGINES
+from enapter_async.fleet.distributed.engines.temporal import TemporalEngine
+from tests.distributed.engines import ENGINES, temporal_server
 from tests.distributed.kills import trial_of
 from tests.distributed.worker_process import LEASE
 from tests.support.postgres import PostgresServer, is_installed
@@ -45,6 +49,37 @@ async def test_a_queued_key_is_delivered_by_its_notification(
         working.cancel()
         await asyncio.wait({working})
         await engine.close()
+
+
+async def test_temporal_needs_a_workflow_only_with_an_older_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "enapter_async.worker")
+    async with temporal_server(tmp_path, standalone=False) as target:
+        older = TemporalEngine(target)
+        for key in ("job/1", "job/2", "job/1"):
+            await older.submit(key, "default")
+    told = f"Temporal at {target} (Standalone activity is disabled) starts activities only in "
+    [line] = caplog.messages
+    assert line.startswith(told)
+    # The server is replaced by a newer one, and workers deliver what was started before.
+    async with temporal_server(tmp_path, int(target.rpartition(":")[2])):
+        engine = TemporalEngine(target)
+        for key in ("job/3", "job/3"):
+            await engine.submit(key, "default")
+        delivered: asyncio.Queue[str] = asyncio.Queue()
+        working = asyncio.create_task(engine.work(delivered.put, None, 2))
+        async with asyncio.timeout(60):
+            keys = {await delivered.get() for _ in range(3)}
+            client = await Client.connect(target)
+            while (await client.count_activities("")).count < 1:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.05)
+            workflows = (await client.count_workflows()).count
+        working.cancel()
+        await asyncio.wait({working})
+    assert keys == {"job/1", "job/2", "job/3"}
+    assert (workflows, delivered.qsize()) == (2, 0)
+    assert caplog.messages == [line]
 
 
 SLACK_S = {"tables": 1.0, "pgqueuer": 2.0, "temporal": 2.0}

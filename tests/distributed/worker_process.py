@@ -20,7 +20,8 @@ def engine_at(name: str, address: str, heartbeat: float = HEARTBEAT) -> Any:
     if name == "tables":
         return None
     # Only this one, since the library of an engine takes as long to import as all the rest.
-    module = importlib.import_module(f"enapter_async.fleet.distributed.engines.{name}")
+    kind = name.partition("-")[0]
+    module = importlib.import_module(f"enapter_async.fleet.distributed.engines.{kind}")
     if name == "pgqueuer":
         return module.PgQueuerEngine(address, heartbeat=heartbeat)
     return module.TemporalEngine(os.environ[TARGET], heartbeat=heartbeat)

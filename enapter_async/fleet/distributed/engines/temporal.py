@@ -1,26 +1,32 @@
-"""Temporal as an engine, for those who already run it: one workflow for each delivery.
+"""Temporal as an engine, for those who already run it: one activity for each delivery.
 
-The workflow only delivers: its single activity is retried until a worker has finished with the
-partition. Waves, stops and the end of the job are decided elsewhere, so no state is kept twice.
-Needs the extra `temporal`; importing this module imports Temporal's SDK.
+The activity is retried until a worker has finished with the partition. It stands alone, without a
+workflow; a server older than 1.31 starts activities only in a workflow, so there each delivery has
+one that does nothing else. Waves, stops and the end of the job are decided elsewhere, so no state
+is kept twice. Needs the extra `temporal`; importing this module imports Temporal's SDK.
 """
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from temporalio import activity, workflow
 from temporalio.client import Client
-from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.common import RetryPolicy, WorkerDeploymentVersion, WorkflowIDReusePolicy
+from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
+from enapter_async._version import __version__
 from enapter_async.fleet.distributed.engine import Handler
+from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.partitions import DEFAULT_QUEUE
 from enapter_async.fleet.errors import JournalError
+
+logger = logging.getLogger(LOGGER)
 
 PREFIX: Final = "enapter-fleet "
 """Temporal's task queue for a queue is this prefix followed by the queue's name."""
@@ -29,24 +35,33 @@ HEARTBEAT_S: Final = 3.0
 LONGEST: Final = timedelta(days=30)
 """How long a partition may take."""
 CLOSE_S: Final = 10.0
-_RETRY: Final = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=2)
+_BUILD: Final = WorkerDeploymentConfig(
+    version=WorkerDeploymentVersion("enapter-fleet", __version__), use_worker_versioning=False
 )
+"""What identifies a worker's code to the server. Otherwise, the SDK would read and hash all modules
+of the program, which takes about 0.1 s, during which nothing else runs."""
+_PARTITION: Final = "enapter-fleet-partition"
+
+
+def _delivery(key: str, heartbeat: float) -> dict[str, Any]:
+    """Return what starts the activity that delivers a key until a worker's handler has returned."""
+    return {
+        "args": (key, heartbeat),
+        "start_to_close_timeout": LONGEST,
+        "heartbeat_timeout": timedelta(seconds=heartbeat),
+        "retry_policy": RetryPolicy(
+            initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=2)
+        ),
+    }
 
 
 @workflow.defn(name="enapter-fleet-delivery")
 class _Delivery:
-    """Delivers one key, again and again until a worker's handler has returned."""
+    """Delivers one key by a server that starts no activity without a workflow."""
 
     @workflow.run
     async def run(self, key: str, heartbeat: float) -> None:
-        await workflow.execute_activity(
-            "enapter-fleet-partition",
-            args=(key, heartbeat),
-            start_to_close_timeout=LONGEST,
-            heartbeat_timeout=timedelta(seconds=heartbeat),
-            retry_policy=_RETRY,
-        )
+        await workflow.execute_activity(_PARTITION, **_delivery(key, heartbeat))
 
 
 class TemporalEngine:
@@ -63,27 +78,47 @@ class TemporalEngine:
         self._namespace = namespace
         self._heartbeat = heartbeat
         self._client: Client | None = None
+        self._standalone = True
+        """Whether the server starts activities without a workflow, as far as it has answered."""
 
     async def submit(self, key: str, queue: str) -> None:
         """Start the delivery of a key, unless one is in progress."""
         try:
-            client = await self._connected()
-            await client.start_workflow(
-                _Delivery.run,
-                args=(key, self._heartbeat),
-                id=f"{PREFIX}{key}",
-                task_queue=f"{PREFIX}{queue}",
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
-        except WorkflowAlreadyStartedError:
+            await self._start(f"{PREFIX}{key}", key, f"{PREFIX}{queue}")
+        except (ActivityAlreadyStartedError, WorkflowAlreadyStartedError):
             return
         except (RPCError, RuntimeError) as error:
             raise self._unreachable(error) from None
 
+    async def _start(self, name: str, key: str, task_queue: str) -> None:
+        client = await self._connected()
+        if self._standalone:
+            try:
+                await client.start_activity(
+                    _PARTITION, id=name, task_queue=task_queue, **_delivery(key, self._heartbeat)
+                )
+            except RPCError as error:
+                if error.status is not RPCStatusCode.UNIMPLEMENTED:
+                    raise
+                self._standalone = False
+                logger.info(
+                    "Temporal at %s (%s) starts activities only in workflows, which take several "
+                    "times the CPU time; servers from 1.31 on need none", self._target, error,
+                )  # fmt: skip
+            else:
+                return
+        await client.start_workflow(
+            _Delivery.run,
+            args=(key, self._heartbeat),
+            id=name,
+            task_queue=task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        )
+
     async def work(self, handler: Handler, queues: Sequence[str] | None, slots: int) -> None:
         """Pass keys to the handler until cancelled."""
 
-        @activity.defn(name="enapter-fleet-partition")
+        @activity.defn(name=_PARTITION)
         async def partition(key: str, heartbeat: float) -> None:
             beating = asyncio.create_task(_beat(heartbeat))
             try:
@@ -105,6 +140,7 @@ class TemporalEngine:
                         # No sticky queue, so that no workflow waits for a worker that has died.
                         max_cached_workflows=0,
                         max_concurrent_workflow_task_polls=1,
+                        deployment_config=_BUILD,
                         workflow_runner=UnsandboxedWorkflowRunner(),
                         graceful_shutdown_timeout=timedelta(seconds=CLOSE_S),
                     )
@@ -129,5 +165,5 @@ class TemporalEngine:
 async def _beat(heartbeat: float) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         while True:
-            activity.heartbeat()
             await asyncio.sleep(heartbeat / 3)
+            activity.heartbeat()
