@@ -1,9 +1,9 @@
-"""Operations whose answers are read as they arrive, item by item, instead of as a whole."""
+"""Operations that are read as they arrive, item by item: long answers, and websockets."""
 
-from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Repeat
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -34,3 +34,21 @@ class StreamedOperation(Operation[Any], Generic[T]):
     def reader(headers: Any) -> Reader[T]:
         """Return a reader for an answer with these headers; raise ValueError if they are wrong."""
         raise NotImplementedError("a streamed operation must define reader()")
+
+
+class Streamed(Operation[T]):
+    """A request that opens a websocket; the type parameter is the type of a frame.
+
+    It is not executed as a call: `client` opens it, and `answer.type` is the type of each frame.
+    """
+
+    __slots__ = ()
+
+    repeat: ClassVar[Repeat] = Repeat.READ
+    slash: ClassVar[bool] = False
+    """Whether the path ends with a slash, as that of the collection of devices does."""
+
+    def flat(self, frame: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a frame as its type reads it; only some servers nest a log."""
+        log = frame.get("log")
+        return {**frame, **log} if isinstance(log, dict) else frame

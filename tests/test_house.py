@@ -148,7 +148,6 @@ NO_NOUN = (
     "operations.kinds",
     "operations.nouns",
     "operations.pages",
-    "operations.streamed",
 )
 """Files among the nouns that concern all of them."""
 SHOWN = {("fleet", "operations.device_plans"), ("fleet", "operations.device_selection")}

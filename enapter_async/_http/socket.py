@@ -26,7 +26,7 @@ from enapter_async._http.transport import (
 from enapter_async._http.wire import ERROR_BODY_BYTES, Wire
 from enapter_async.concealment import Secret
 from enapter_async.errors import Certainty, EnapterError, TransportError
-from enapter_async.operations.streamed import Streamed
+from enapter_async.streaming import Streamed
 
 Socket = aiohttp.ClientWebSocketResponse[Any]
 Renew = Callable[[float], Awaitable[EnapterError | None]]

@@ -24,7 +24,7 @@ from enapter_async.api.executor import Executor
 from enapter_async.converter import StructureError, structure
 from enapter_async.errors import EnapterError, check_number
 from enapter_async.models.logs import Gap
-from enapter_async.operations.streamed import Streamed
+from enapter_async.streaming import Streamed
 
 T = TypeVar("T")
 

@@ -107,7 +107,8 @@ class PostgresSlots:
         """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            with contextlib.suppress(OSError):
+                await connection.close()
 
     async def _execute(self, sql: str, values: dict[str, Any]) -> Any:
         """Execute a statement and return its row, if any; the connection is opened as needed."""
@@ -118,12 +119,12 @@ class PostgresSlots:
             cursor = await self._connection.execute(sql, values)
             return await cursor.fetchone() if cursor.description else None
         except psycopg.Error as error:
-            await self._discard()
+            await self.close()
             raise SlotsAwayError(" ".join(str(error).split())) from None
         except BaseException:
             # A statement that was cut off may still be answered; close, or another statement would
             # get it.
-            await self._discard()
+            await self.close()
             raise
 
     async def _connected(self) -> Any:
@@ -147,12 +148,6 @@ class PostgresSlots:
             await connection.close()
             raise
         return connection
-
-    async def _discard(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                await connection.close()
 
 
 class PostgresLimiter(SharedLimiter):

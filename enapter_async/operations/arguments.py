@@ -24,6 +24,7 @@ LONGEST_TEXT: Final = 1024
 AMBIGUOUS_SITE: Final = "without site_id, it is the site of whichever gateway answers; set site_id"
 """Why a job refuses a change that names no site."""
 
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _UNSENDABLE: Final = r"[\x00\ud800-\udfff]"
 _SHOWN_CHARACTERS: Final = 60
@@ -69,6 +70,11 @@ def _is_address(slug: str) -> bool:
         and slug == slug.strip()
         and not re.search(r"[/\\%]|^\.\.?$", slug)
     )
+
+
+def is_uuid(address: str) -> bool:
+    """Return whether an address is an id in the API's form, and therefore not a slug."""
+    return _UUID.fullmatch(address) is not None
 
 
 def text(field: str, value: object) -> str | Unset | None:

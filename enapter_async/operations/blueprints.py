@@ -118,11 +118,6 @@ class ArchiveReader:
         return ()
 
 
-_DOWNLOAD: Final[Answer[bytes]] = Answer(
-    type=bytes, max_bytes=LARGEST_ARCHIVE, media=_ZIP_TYPES, decode=_zip_of
-)
-
-
 @attrs.frozen(kw_only=True)
 class GetBlueprint(Operation[Blueprint]):
     """Read what the API knows about a blueprint.
@@ -245,8 +240,24 @@ def _time(value: Any) -> datetime | None:
         return None  # the id is what matters
 
 
+class _Download(StreamedOperation[bytes]):
+    """A read of an archive."""
+
+    __slots__ = ()
+
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[bytes]] = Answer(
+        type=bytes, max_bytes=LARGEST_ARCHIVE, media=_ZIP_TYPES, decode=_zip_of
+    )
+
+    @staticmethod
+    def reader(headers: Any) -> ArchiveReader:  # noqa: ARG004 - they say nothing about its parts
+        """Return a reader of archives."""
+        return ArchiveReader()
+
+
 @attrs.frozen(kw_only=True)
-class DownloadBlueprint(StreamedOperation[bytes]):
+class DownloadBlueprint(_Download):
     """Read the ZIP archive of a blueprint, of at most 64 MiB; `Client.stream` reads it in parts.
 
     Changes nothing, so it is safe to repeat.
@@ -255,8 +266,6 @@ class DownloadBlueprint(StreamedOperation[bytes]):
     """
 
     kind: ClassVar[str] = "blueprint.download"
-    repeat: ClassVar[Repeat] = Repeat.READ
-    answer: ClassVar[Answer[bytes]] = _DOWNLOAD
 
     blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
     view: BlueprintView = attrs.field(default=BlueprintView.ORIGINAL, converter=_view)
@@ -266,18 +275,13 @@ class DownloadBlueprint(StreamedOperation[bytes]):
         path = ("blueprints", self.blueprint_id, "zip")
         return RequestParts(method="GET", path=path, query=(("view", str(self.view)),))
 
-    @staticmethod
-    def reader(headers: Any) -> ArchiveReader:  # noqa: ARG004 - they say nothing about its parts
-        """Return a reader of archives."""
-        return ArchiveReader()
-
     def target(self) -> Target:
         """Return the blueprint."""
         return Target("blueprint", self.blueprint_id)
 
 
 @attrs.frozen(kw_only=True)
-class DownloadDeviceProfiles(StreamedOperation[bytes]):
+class DownloadDeviceProfiles(_Download):
     """Read the ZIP archive of all device profiles, of at most 64 MiB.
 
     Changes nothing, so it is safe to repeat.
@@ -286,17 +290,10 @@ class DownloadDeviceProfiles(StreamedOperation[bytes]):
     """
 
     kind: ClassVar[str] = "blueprint.download_device_profiles"
-    repeat: ClassVar[Repeat] = Repeat.READ
-    answer: ClassVar[Answer[bytes]] = _DOWNLOAD
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         return RequestParts(method="GET", path=("blueprints", "device_profiles", "download"))
-
-    @staticmethod
-    def reader(headers: Any) -> ArchiveReader:  # noqa: ARG004 - they say nothing about its parts
-        """Return a reader of archives."""
-        return ArchiveReader()
 
     def target(self) -> Target:
         """Return the device profiles."""

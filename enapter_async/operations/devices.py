@@ -25,7 +25,8 @@ from enapter_async.operation import (
     Unset,
 )
 from enapter_async.operations import device_arguments
-from enapter_async.operations.on_device import IDENTITY, OnDevice, is_uuid, too_low
+from enapter_async.operations.arguments import is_uuid
+from enapter_async.operations.on_device import IDENTITY, OnDevice, too_low
 from enapter_async.operations.pages import (
     LARGEST_PAGE,
     LARGEST_PAGE_BYTES,

@@ -18,7 +18,7 @@ from enapter_async.operations.on_device import OnDevice
 from enapter_async.operations.pages import Page
 from enapter_async.operations.rule_arguments import rule_id
 from enapter_async.operations.rule_engine import AtSite
-from enapter_async.operations.streamed import Streamed
+from enapter_async.streaming import Streamed
 from enapter_async.text import rfc3339
 
 MOST_WATCHED: Final = 100

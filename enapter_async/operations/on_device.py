@@ -3,7 +3,6 @@
 Each path of a device also exists below its site; a device at that path belongs to the site.
 """
 
-import re
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -11,6 +10,7 @@ import attrs
 from enapter_async.models.devices import AccessRole, Device
 from enapter_async.operation import Operation, Repeat, Target
 from enapter_async.operations import device_arguments
+from enapter_async.operations.arguments import is_uuid
 
 T = TypeVar("T")
 
@@ -19,12 +19,6 @@ IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
 
 _ROLES: Final = AccessRole.known()
 _READ: Final = Repeat.READ
-_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-
-
-def is_uuid(address: str) -> bool:
-    """Return whether an address is an id in the API's form, and therefore not a slug."""
-    return _UUID.fullmatch(address) is not None
 
 
 def is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
@@ -34,8 +28,8 @@ def is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
     """
     if device.id == asked:
         return True
-    if _UUID.fullmatch(asked):
-        return not _UUID.fullmatch(device.id) or device.id.lower() == asked.lower()
+    if is_uuid(asked):
+        return not is_uuid(device.id) or device.id.lower() == asked.lower()
     return new_slug or not device.slug or device.slug.lower() == asked.lower()
 
 
@@ -65,7 +59,7 @@ class OnDevice(Operation[T]):
     def target(self) -> Target:
         """Return the device; a UUID is the same in upper and lower case."""
         lower = self.device_id.lower()
-        same = lower == self.device_id or _UUID.fullmatch(self.device_id)
+        same = lower == self.device_id or is_uuid(self.device_id)
         return Target("device", lower if same else self.device_id, self.site_id)
 
     def writes_to(self) -> tuple[str, str] | None:

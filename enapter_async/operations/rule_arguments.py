@@ -15,7 +15,6 @@ LONGEST_SCRIPT: Final = 1024 * 1024
 _FIELDS: Final = ("text", "runtime_version", "exec_interval")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART: Final = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)"
-_UUID: Final = r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 
 def rule_id(value: str) -> str:
@@ -101,11 +100,6 @@ def seconds(duration: str) -> float | None:
     return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, duration))
 
 
-def is_id(address: str) -> bool:
-    """Return whether an address is an id, and therefore not a slug."""
-    return re.fullmatch(_UUID, address) is not None
-
-
 def is_about(asked: str, rule: Rule, *, new_slug: bool = False) -> bool:
     """Return whether an answer is about the requested rule, by its id or its slug.
 
@@ -113,6 +107,6 @@ def is_about(asked: str, rule: Rule, *, new_slug: bool = False) -> bool:
     """
     if rule.id == asked:
         return True
-    if re.fullmatch(_UUID, asked):
-        return not re.fullmatch(_UUID, rule.id) or rule.id.lower() == asked.lower()
+    if arguments.is_uuid(asked):
+        return not arguments.is_uuid(rule.id) or rule.id.lower() == asked.lower()
     return new_slug or not rule.slug or rule.slug == asked

@@ -18,7 +18,7 @@ from enapter_async.operation import (
     Settles,
     Target,
 )
-from enapter_async.operations import rule_arguments
+from enapter_async.operations import arguments, rule_arguments
 from enapter_async.operations.pages import (
     LARGEST_PAGE,
     LARGEST_PAGE_BYTES,
@@ -197,7 +197,7 @@ class RenameRule(_OnRule[Rule]):
     def reads_moved(self) -> GetRule | None:
         """Return the read by the new slug; None if the rule is addressed by its id."""
         moved = attrs.evolve(self.reads(), rule_id=self.slug)
-        return None if rule_arguments.is_id(self.rule_id) else moved
+        return None if arguments.is_uuid(self.rule_id) else moved
 
     def undo(self, before: Rule) -> "RenameRule | None":
         """Return the operation that restores the old slug; None if it cannot be set."""

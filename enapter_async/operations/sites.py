@@ -4,7 +4,7 @@ Source: API page, "Sites".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
 
@@ -24,6 +24,8 @@ from enapter_async.operation import (
 from enapter_async.operations import arguments, device_arguments
 from enapter_async.operations.nouns import Facts, Noun, define
 from enapter_async.operations.pages import LARGEST_PAGE, Page
+
+T = TypeVar("T")
 
 _SITE: Final[Answer[Site]] = Answer(key="site", type=Site, max_bytes=MIB)
 _COORDINATES: Final = (("latitude", 90), ("longitude", 180))
@@ -93,8 +95,28 @@ def _is_located(wanted: SiteLocation, found: SiteLocation | None) -> bool:
     return all(getattr(found, field, None) == value for field, value in asked.items())
 
 
+class _OnSite(Operation[T]):
+    """An operation on a site, or on the gateway's own if `site_id` is None."""
+
+    __slots__ = ()
+
+    site_id: str | None
+
+    def target(self) -> Target:
+        """Return the site."""
+        return Target("site", self.site_id)
+
+    def accepts(self, result: Any) -> bool:
+        """Return whether an answer with a site is about the requested one."""
+        return not isinstance(result, Site) or self.site_id in (None, result.id)
+
+    def reads(self) -> "GetSite":
+        """Return the operation that reads the site."""
+        return GetSite(site_id=self.site_id)
+
+
 @attrs.frozen(kw_only=True)
-class GetSite(Operation[Site]):
+class GetSite(_OnSite[Site]):
     """Read one site; without `site_id`, the gateway's own site.
 
     Changes nothing, so it is safe to repeat.
@@ -111,14 +133,6 @@ class GetSite(Operation[Site]):
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         return RequestParts(method="GET", path=_path(self.site_id))
-
-    def target(self) -> Target:
-        """Return the site."""
-        return Target("site", self.site_id)
-
-    def accepts(self, result: Site) -> bool:
-        """Return whether the answer is about the requested site."""
-        return self.site_id in (None, result.id)
 
 
 @attrs.frozen(kw_only=True)
@@ -193,7 +207,7 @@ class CreateSite(Operation[Site]):
 
 
 @attrs.frozen(kw_only=True)
-class UpdateSite(Operation[Site]):
+class UpdateSite(_OnSite[Site]):
     """Set the name, the time zone or the location of a site; a field that is `UNSET` is kept.
 
     Without `site_id`, it is the gateway's own site. None is sent as null, which the API treats as
@@ -220,10 +234,6 @@ class UpdateSite(Operation[Site]):
         body = _body(name=self.name, timezone=self.timezone, location=self.location)
         return RequestParts(method="PATCH", path=_path(self.site_id), body=body)
 
-    def target(self) -> Target:
-        """Return the site."""
-        return Target("site", self.site_id)
-
     def changes(self) -> dict[str, Any]:
         """Return the fields that are set; the API ignores a field that is None or ""."""
         fields = {"name": self.name, "timezone": self.timezone, "location": self.location}
@@ -238,17 +248,9 @@ class UpdateSite(Operation[Site]):
         located = location is None or _is_located(location, state.location)
         return located and all(getattr(state, field) == value for field, value in wanted.items())
 
-    def accepts(self, result: Site) -> bool:
-        """Return whether the answer is about the requested site."""
-        return self.site_id in (None, result.id)
-
     def not_in_jobs(self) -> str:
         """Return a reason for the gateway's own site: a job names each site by its id."""
         return "" if self.site_id else arguments.AMBIGUOUS_SITE
-
-    def reads(self) -> GetSite:
-        """Return the operation that reads the site."""
-        return GetSite(site_id=self.site_id)
 
     def pointless(self) -> str:
         """Return a reason if a field would have no effect, else ""."""
@@ -265,7 +267,7 @@ class UpdateSite(Operation[Site]):
 
 
 @attrs.frozen(kw_only=True)
-class DeleteSite(Operation[None]):
+class DeleteSite(_OnSite[None]):
     """Delete a site.
 
     Sets an absolute state, so it is safe to repeat: a deleted site stays deleted. It cannot be
@@ -283,14 +285,6 @@ class DeleteSite(Operation[None]):
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         return RequestParts(method="DELETE", path=("sites", self.site_id))
-
-    def target(self) -> Target:
-        """Return the site."""
-        return Target("site", self.site_id)
-
-    def reads(self) -> GetSite:
-        """Return the operation that reads the site."""
-        return GetSite(site_id=self.site_id)
 
     def holds(self, state: Site | None) -> bool:
         """Return whether the site is already gone."""

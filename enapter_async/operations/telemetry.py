@@ -175,7 +175,8 @@ def latest_in_batches(
     """Yield requests for latest values, none of them too long for a URL."""
     batch: dict[str, tuple[str, ...]] = {}
     size = 0
-    for device, name in _each(_by_device(attributes_by_device)):
+    asked = _by_device(attributes_by_device)
+    for device, name in ((each, name) for each, names in asked.items() for name in names):
         new = 0 if device in batch else len(quote(f"&devices[{device}]="))
         added = new + len(name) + 1
         if size + added > LONGEST_QUERY or (new and len(batch) == MOST_DEVICES):
@@ -187,12 +188,6 @@ def latest_in_batches(
         batch[device] = (*batch.get(device, ()), name)
         size += added
     yield GetLatestTelemetry(attributes_by_device=batch, relevance_interval=relevance_interval)
-
-
-def _each(asked: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-    for device, names in asked.items():
-        for name in names:
-            yield device, name
 
 
 @attrs.frozen(kw_only=True)

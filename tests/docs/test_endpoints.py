@@ -27,7 +27,7 @@ from enapter_async.emulator.rules import Rules
 from enapter_async.emulator.sites import Sites
 from enapter_async.hooks import CallStarted
 from enapter_async.operation import Operation
-from enapter_async.operations.streamed import Streamed
+from enapter_async.streaming import Streamed
 from tests.cli.conftest import say_something
 from tests.docs.shown import ROOT
 
