@@ -10,12 +10,10 @@ import functools
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
-
-import attrs
+from typing import Any
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
@@ -29,24 +27,16 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
-from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout
-from enapter_async.integrations.database_reader import DatabaseReader, Rows, Seen
-from enapter_async.integrations.event_stream import StreamEvent
+from enapter_async.integrations.database_reader import LOOK_SECONDS, DatabaseReader, Rows
 from enapter_async.integrations.folder_jobs import READERS, generates
 from enapter_async.integrations.job_files import JobSettings
 from enapter_async.integrations.job_session import STOPPED_BY_REQUEST
-from enapter_async.integrations.job_watch import alike_at
+from enapter_async.integrations.job_watch import Seen, Watches, unabandoned
 from enapter_async.integrations.progress import Job
 from enapter_async.logs import BACKEND
 from enapter_async.text import quoted, shortened
-
-LOOK_SECONDS: Final = 0.5
-"""How long one reading of a job is shared, and the minimum interval between a watcher's events."""
-UNREACHABLE: Final = "the database of the jobs cannot be reached"
-
-T = TypeVar("T")
 
 logger = logging.getLogger(BACKEND)
 
@@ -76,9 +66,8 @@ class DatabaseJobs:
         self._resume = resume
         self._control = Control(PostgresJobs(self._address), self._worker.name, lease)
         self._reader = functools.lru_cache(maxsize=READERS)(self._new_reader)
-        self._looks: dict[str, tuple[float, asyncio.Task[Seen]]] = {}
+        self.watches = Watches(self._read, client.clock, shared=LOOK_SECONDS)
         self._exits = AsyncExitStack()
-        self._closing = False
 
     async def open(self) -> None:
         """Start to work on the jobs of all replicas, unless this is left to others."""
@@ -91,15 +80,10 @@ class DatabaseJobs:
 
     async def close(self) -> None:
         """Release what this process is carrying out, so that others continue it at once."""
-        self.end_watches()
         try:
             await self._exits.aclose()
         finally:
             await self._control.close()
-
-    def end_watches(self) -> None:
-        """End all streams of `watch`: the backend is about to close."""
-        self._closing = True
 
     async def start(
         self,
@@ -116,13 +100,12 @@ class DatabaseJobs:
                 "Jobs(…, credentials=FOLDER)"
             )
         given = operations if isinstance(operations, Plan) else tuple(operations)
-        told = {name: getattr(settings, name) for name in attrs.fields_dict(JobSettings)}
         submitted = await distribute(
             given,
             f"{self._address.database}#{self._new_name()}",
             base_url=str(self._client.base_url),
             facts=facts,
-            options=RunOptions(rollout=rollout, **told),
+            options=settings.options(rollout=rollout),
         )
         return await self.get(submitted.name)
 
@@ -140,9 +123,7 @@ class DatabaseJobs:
             raise RunRefusedError(f"job {job} was started with another token")
         accept_wave = options["accept_wave"]
         # An abandoned request must not leave it half done.
-        await asyncio.shield(
-            _unabandoned(self._control.resume(record, options, accept=accept_wave))
-        )
+        await asyncio.shield(unabandoned(self._control.resume(record, options, accept=accept_wave)))
         return await self.get(job)
 
     async def stop(self, job: str) -> Job:
@@ -153,49 +134,15 @@ class DatabaseJobs:
 
     async def get(self, job: str) -> Job:
         """Return the status of a job."""
-        return (await self._look(job, shared=False)).job
+        return (await self.watches.look(job, shared=False)).job
 
-    async def latest(self, limit: int) -> list[Job]:
-        """Return the latest jobs, newest first; an unreadable one is omitted and logged."""
-        found = []
-        for record in await self._control.latest(limit):
-            try:
-                found.append(await self.get(record.name))
-            except RunRefusedError as error:
-                logger.warning("job %s cannot be read: %s", record.name, error)
-        return found
+    async def latest(self, limit: int) -> list[str]:
+        """Return the ids of the latest jobs, newest first."""
+        return [record.name for record in await self._control.latest(limit)]
 
     def journal(self, job: str) -> str:
         """Return the name by which the journals of a job are read as one."""
         return f"{self._address.database}#{job}"
-
-    async def watch(self, job: str, after: str | None) -> AsyncGenerator[StreamEvent, None]:
-        """Return a stream of a job's status, the same from every replica."""
-        return self._watch(job, await self._look(job, shared=False), after)
-
-    async def _watch(
-        self, name: str, seen: Seen, after: str | None
-    ) -> AsyncGenerator[StreamEvent, None]:
-        told, last = (seen.troubles, seen.job) if seen.mark == after else ((), None)
-        while not self._closing:
-            job = seen.job
-            if seen.troubles != told:
-                alike = alike_at(told, seen.troubles)
-                told = seen.troubles
-                data = {"from": alike, "troubles": told[alike:]}
-                yield StreamEvent(id=seen.mark, kind="troubles", data=data)
-            if job != last or not job.active:
-                last = job
-                kind = "job" if job.active else "end"
-                yield StreamEvent(id=seen.mark, kind=kind, data=job.as_json())
-            if not job.active:
-                return
-            await self._client.clock.sleep(LOOK_SECONDS)
-            try:
-                seen = await self._look(name)
-            except JournalError:
-                away = attrs.evolve(job, waiting=UNREACHABLE, rate=0.0)
-                seen = attrs.evolve(seen, job=away, mark=UNREACHABLE)
 
     def _new_reader(self, job: str) -> DatabaseReader:
         return DatabaseReader(self._address.database, job, self._worker.name)
@@ -203,21 +150,6 @@ class DatabaseJobs:
     def _new_name(self) -> str:
         began = datetime.fromtimestamp(self._client.clock.wall(), UTC)
         return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-
-    # Reading.
-
-    async def _look(self, job: str, *, shared: bool = True) -> Seen:
-        """Return the status of a job; with `shared`, one reading serves all who watch it.
-
-        Otherwise it is read now: another replica may have resumed the job a moment ago.
-        """
-        now = self._client.clock.monotonic()
-        for name, (began, reading) in list(self._looks.items()):
-            if reading.done() and now - began >= LOOK_SECONDS:
-                del self._looks[name]
-        if not shared or job not in self._looks:
-            self._looks[job] = (now, _unabandoned(self._read(job)))
-        return await asyncio.shield(self._looks[job][1])
 
     async def _read(self, job: str) -> Seen:
         rows = await self._rows(job)
@@ -244,10 +176,3 @@ class DatabaseJobs:
             partitions=await control.partitions(job),
             served=await control.served(),
         )
-
-
-def _unabandoned(step: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-    """Return a task that nobody needs to wait for."""
-    task = asyncio.ensure_future(step)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task

@@ -1,8 +1,6 @@
 """The status of a job in PostgreSQL, from its rows and the journals of its partitions."""
 
 import contextlib
-import hashlib
-import json
 import math
 import re
 import threading
@@ -32,6 +30,7 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.progress import RecentRate
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.job_reader import TROUBLES_TOLD, troubles_in, unknown_in
+from enapter_async.integrations.job_watch import Seen
 from enapter_async.integrations.progress import (
     NOT_DONE,
     RATE_SECONDS,
@@ -43,6 +42,8 @@ from enapter_async.integrations.progress import (
     next_steps,
 )
 
+LOOK_SECONDS: Final = 0.5
+"""How long one reading of a job is shared, and the minimum interval between a watcher's events."""
 PARTITIONS_READ: Final = 200
 """The maximum number of partitions whose journals are read for the status of a job."""
 
@@ -63,18 +64,6 @@ class Rows:
     def status(self) -> JobStatus:
         """The status of the job."""
         return status_of(self.record, self.waves, self.partitions, self.served)
-
-
-@attrs.frozen(kw_only=True)
-class Seen:
-    """The status of a job, and its failed and unknown operations.
-
-    `mark` changes whenever the part that watchers see changes, and is the same in every replica.
-    """
-
-    job: Job
-    troubles: tuple[Mapping[str, Any], ...]
-    mark: str
 
 
 @attrs.frozen(kw_only=True)
@@ -131,7 +120,7 @@ class DatabaseReader:
         )
         troubles = [each for partition in partitions for each in partition.troubles]
         del troubles[TROUBLES_TOLD:]
-        return Seen(job=job, troubles=tuple(troubles), mark=_mark(job, troubles))
+        return Seen(job=job, troubles=tuple(troubles), pause=LOOK_SECONDS)
 
     def _phase(self, status: JobStatus) -> Phase:
         if status.ended:
@@ -167,12 +156,6 @@ class DatabaseReader:
                 unknown=unknown_in(journal, replay),
                 troubles=tuple(troubles_in(journal, replay, running=running)),
             )
-
-
-def _mark(job: Job, troubles: Sequence[Mapping[str, Any]]) -> str:
-    phase = Phase.RUNNING if job.phase is Phase.ELSEWHERE else job.phase
-    told = json.dumps([attrs.evolve(job, phase=phase, rate=0.0).as_json(), troubles])
-    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 def _files(credentials: Sequence[str]) -> tuple[str, ...]:

@@ -1,10 +1,9 @@
 """Fleet jobs in a folder, for the processes of one machine."""
 
 import asyncio
-import contextlib
 import functools
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import EnapterError
-from enapter_async.fleet.errors import RunBusyError, RunRefusedError
+from enapter_async.fleet.errors import RunBusyError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs
@@ -21,14 +20,17 @@ from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.journal.stop_request import request_stop, stop_request
 from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.fleet.run import Run
-from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.job_files import JobFile, JobSettings, find
 from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.job_session import Session, job_on_disk
-from enapter_async.integrations.job_watch import watch_files, watch_session
+from enapter_async.integrations.job_watch import Seen, Watches
 from enapter_async.integrations.progress import Job
 from enapter_async.logs import BACKEND
 
+TICK_SECONDS: Final = 0.25
+"""The minimum interval between a watcher's events while this process runs the job."""
+STILL_SECONDS: Final = 1.0
+"""The interval of checks while another process runs the job, or none."""
 READERS: Final = 64
 """The number of jobs whose last-read contents are kept in memory."""
 
@@ -45,10 +47,9 @@ class FolderJobs:
         self._folder = folder
         self._resume = resume
         self._grace = grace
-        self._patience = patience
         self._live: dict[str, Session] = {}
         self._reader = functools.lru_cache(maxsize=READERS)(JobReader)
-        self._closing = False
+        self.watches = Watches(self._read, client.clock, shared=TICK_SECONDS, patience=patience)
 
     async def open(self) -> None:
         """Continue interrupted jobs; a job that cannot continue is logged and left unchanged."""
@@ -65,7 +66,6 @@ class FolderJobs:
 
     async def close(self) -> None:
         """Stop the jobs cleanly; they are still meant to run, and may continue at next start."""
-        self.end_watches()
         running = list(self._live.values())
         tasks = [live.task for live in running if live.task is not None]
         for live in running:
@@ -79,12 +79,6 @@ class FolderJobs:
                     live.run.cut()
             if tasks:
                 await asyncio.wait(tasks)
-
-    def end_watches(self) -> None:
-        """End all streams of `watch`, and start no further job: the backend is about to close."""
-        self._closing = True
-        for live in self._live.values():
-            live.changed()
 
     async def start(
         self,
@@ -149,60 +143,31 @@ class FolderJobs:
         look = self._reader(folder).look
         return job_on_disk(folder, await asyncio.to_thread(look, troubles=False))
 
-    async def latest(self, limit: int) -> list[Job]:
-        """Return the latest jobs, newest first; an unreadable one is omitted and logged."""
-        found = []
-        for folder in islice(reversed(list(all_runs(self._folder))), limit):
-            try:
-                found.append(await self.get(folder.id))
-            except EnapterError as error:
-                logger.warning("job %s cannot be read: %s", folder.id, error)
-        return found
+    async def latest(self, limit: int) -> list[str]:
+        """Return the ids of the latest jobs, newest first."""
+        return [folder.id for folder in islice(reversed(list(all_runs(self._folder))), limit)]
 
     def journal(self, job: str) -> str:
         """Return the name of a job's journal."""
         return str(find(self._folder, job).journal)
 
-    async def watch(self, job: str, after: str | None) -> AsyncGenerator[StreamEvent, None]:
-        """Return a stream of a job's status."""
+    async def _read(self, job: str) -> Seen:
         folder = find(self._folder, job)
-        return self._watch(folder, after)
-
-    async def _watch(
-        self, folder: RunFolder, after: str | None
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """Yield the events of a job across its sessions, in this process and in others."""
-        clock, over = self._client.clock, False
-        while not (over or self._closing):
-            live = self._live.get(folder.id)
-            if live is not None:
-                here = watch_session(live, after, clock=clock, closing=lambda: self._closing)
-                async with contextlib.aclosing(here):
-                    async for event in here:
-                        yield event
-            anywhere = watch_files(
-                folder,
-                self._reader(folder),
-                troubles=live is None,
-                patience=self._patience,
-                clock=clock,
-                leaving=functools.partial(self._has_news_of, folder, live),
-            )
-            async with contextlib.aclosing(anywhere):
-                async for event in anywhere:
-                    yield event
-                    over = event.kind == "end"
-
-    def _has_news_of(self, folder: RunFolder, heard: Session | None) -> bool:
-        """Return whether to stop reading files: a new session runs here, or the backend closes."""
-        return self._closing or self._live.get(folder.id) not in (None, heard)
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise RunRefusedError("the backend is closing and starts no more jobs")
+        if job not in self._live:
+            look = await asyncio.to_thread(self._reader(folder).look)
+            # Meanwhile a session of it may have begun here.
+            if job not in self._live:
+                return Seen(
+                    job=job_on_disk(folder, look),
+                    troubles=look.troubles,
+                    cut_short=look.cut_short,
+                    pause=STILL_SECONDS,
+                )
+        live = self._live[job]
+        return Seen(job=live.view(), troubles=tuple(live.troubles), pause=TICK_SECONDS)
 
     def _check_idle(self, job: str) -> None:
-        self._check_open()
+        self.watches.check_open()
         if job in self._live:
             raise RunBusyError(f"job {job} is already running here")
 

@@ -14,6 +14,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.obstacles import MAX_PAUSE
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
@@ -44,6 +45,10 @@ class JobSettings:
     abort: tuple[AbortCriterion, ...] = attrs.field(default=DEFAULT_ABORT, converter=check_criteria)
     max_pause: float = attrs.field(default=MAX_PAUSE, validator=instance_of((int, float)))
     wait: float = attrs.field(default=WAIT, validator=instance_of((int, float)))
+
+    def options(self, **others: Any) -> RunOptions:
+        """Return the options of a `Run`, with others that are not stored."""
+        return RunOptions(**attrs.asdict(self, recurse=False), **others)
 
 
 @attrs.frozen(kw_only=True)

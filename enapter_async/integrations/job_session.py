@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,12 +12,11 @@ from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, RunEvent, State
+from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.run import Run
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import (
     JobFile,
-    JobSettings,
 )
 from enapter_async.integrations.job_reader import (
     TROUBLES_TOLD,
@@ -31,8 +29,6 @@ from enapter_async.integrations.progress import Job, Phase, Progress, Rate, abou
 from enapter_async.logs import BACKEND
 
 STOPPED_BY_REQUEST: Final = "it was stopped"
-
-_SETTINGS: Final = attrs.fields(JobSettings)
 
 logger = logging.getLogger(BACKEND)
 
@@ -59,7 +55,6 @@ class Session:
         # Checked here, because the task that waits for the session may have been cancelled.
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self.troubles: list[Mapping[str, Any]] = []
-        self.over = False
         self._file = file
         self._reader = reader
         self._facts = facts
@@ -67,9 +62,6 @@ class Session:
         self._clock = client.clock
         self._new = new
         self._created_at: str | None = None
-        self._session = secrets.token_hex(4)
-        self._version = 0
-        self._news: asyncio.Event | None = None
         self._rate = Rate(self._clock.monotonic())
         self._progress = Progress(lambda: self.run.report)
         self._stopping = False
@@ -78,8 +70,7 @@ class Session:
 
     def options(self) -> RunOptions:
         """Return the options of a `Run` of this job."""
-        told = {field.name: getattr(self._file.settings, field.name) for field in _SETTINGS}
-        return RunOptions(**told, on_event=self._on_event)
+        return self._file.settings.options(on_event=self._progress.tell)
 
     async def carry_out(self) -> None:
         """Run to the end, and then record the intended state of the job."""
@@ -100,9 +91,6 @@ class Session:
                     JobFile.remove(self.folder)
                     self.folder.discard_if_unused()
                 self.opened.set_exception(error)
-        finally:
-            self.over = True
-            self.changed()
 
     def stop(self) -> None:
         """Start no further operation, because a person stopped the job."""
@@ -110,7 +98,6 @@ class Session:
             self._stopping = True
             # First stop, so it stops even if the file cannot be written.
             self.run.stop(STOPPED_BY_REQUEST)
-            self.changed()
             self._file = attrs.evolve(self._file, wanted="stopped", why=STOPPED_BY_REQUEST)
             self._file.write(self.folder)
 
@@ -143,36 +130,6 @@ class Session:
             credentials=credentials_in(self.folder),
         )
 
-    def mark(self, told: int) -> str:
-        """Return the position in the stream so far, for Last-Event-ID."""
-        return f"{self._session}.{self._version}.{told}"
-
-    def heard(self, after: str | None) -> tuple[int, bool]:
-        """Return how many troubles a watcher has received, and whether it has the current state."""
-        session, _, rest = (after or "").partition(".")
-        version, _, told = rest.partition(".")
-        # Longer than any count, and Python refuses to parse it as a number.
-        if session != self._session or not told.isdecimal() or len(told) > 18:
-            return 0, False
-        return min(int(told), len(self.troubles)), version == str(self._version)
-
-    def changed(self) -> None:
-        """Wake the watchers."""
-        self._version += 1
-        if self._news is not None:
-            self._news.set()
-            self._news = None
-
-    async def news(self, seconds: float) -> None:
-        """Wait for a change, for at most `seconds`."""
-        if not self.over:
-            self._news = self._news or asyncio.Event()
-            waiting = asyncio.ensure_future(self._news.wait())
-            try:
-                await asyncio.wait({waiting}, timeout=seconds)
-            finally:
-                waiting.cancel()
-
     def _begun(self) -> None:
         report = self.run.report
         self._total -= report.merged
@@ -189,11 +146,6 @@ class Session:
         bad = not outcome.state.done and outcome.state is not State.HELD
         if bad and len(self.troubles) < TROUBLES_TOLD:
             self.troubles.append(trouble(outcome))
-        self.changed()
-
-    def _on_event(self, event: RunEvent) -> None:
-        self._progress.tell(event)
-        self.changed()
 
     async def _ended(self) -> None:
         report = self.run.report

@@ -4,6 +4,7 @@ Independent of any web framework; `aiohttp_web` and `starlette` open it with the
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Final, Literal, Self
 from enapter_async.client import Client
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.fleet.distributed.partition_lease import LEASE_S
-from enapter_async.fleet.errors import RunBusyError, RunRefusedError
+from enapter_async.fleet.errors import RunBusyError
 from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.journal.postgres.address import is_address
 from enapter_async.fleet.journal.records import storable
@@ -25,6 +26,7 @@ from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.folder_jobs import FolderJobs
 from enapter_async.integrations.job_files import JobSettings
 from enapter_async.integrations.progress import RESUME_OPTIONS, Job, Phase, Wave
+from enapter_async.logs import BACKEND
 
 __all__ = [
     "RESUME_OPTIONS",
@@ -39,6 +41,8 @@ __all__ = [
 
 GRACE_SECONDS: Final = 20.0
 PATIENCE_SECONDS: Final = 30.0
+
+logger = logging.getLogger(BACKEND)
 
 
 class Jobs:
@@ -86,7 +90,6 @@ class Jobs:
         lease: float = LEASE_S,
     ) -> None:
         self._client = client
-        self._closing = False
         self._jobs: FolderJobs | DatabaseJobs
         text = os.fspath(place)
         if is_address(text):
@@ -116,8 +119,7 @@ class Jobs:
 
     def end_watches(self) -> None:
         """End all streams of `watch`, and start no further job: the backend is about to close."""
-        self._closing = True
-        self._jobs.end_watches()
+        self._jobs.watches.closing = True
 
     async def start(
         self,
@@ -147,7 +149,7 @@ class Jobs:
                 "a job's operations must be a list or a plan, so that its journal holds all"
             )
         Input(operations)
-        self._check_open()
+        self._jobs.watches.check_open()
         if isinstance(operations, Plan):
             operations.check_server(self._client)
         return await self._jobs.start(
@@ -179,7 +181,7 @@ class Jobs:
                 with the same options, none is refused.
             RunRefusedError: it was started with another server or token, or the backend is closing.
         """
-        self._check_open()
+        self._jobs.watches.check_open()
         return await self._jobs.resume(
             job,
             retry_failed=retry_failed,
@@ -211,7 +213,13 @@ class Jobs:
 
     async def list(self, limit: int = 50) -> list[Job]:
         """Return the latest jobs, newest first; an unreadable one is omitted and logged."""
-        return await self._jobs.latest(limit)
+        found = []
+        for job in await self._jobs.latest(limit):
+            try:
+                found.append(await self.get(job))
+            except ConfigurationError as error:
+                logger.warning("job %s cannot be read: %s", job, error)
+        return found
 
     async def report(self, job: str) -> Download:
         """Return the report of a job as a page, even while it runs.
@@ -260,8 +268,4 @@ class Jobs:
         Raises:
             RunNotFoundError: there is no such job.
         """
-        return await self._jobs.watch(job, after)
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise RunRefusedError("the backend is closing and starts no more jobs")
+        return await self._jobs.watches.watch(job, after)

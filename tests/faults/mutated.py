@@ -175,7 +175,8 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "integrations.answers": "integrations/test_answers.py integrations/test_words.py",
     "integrations.event_stream": "integrations/test_event_stream.py",
     "integrations.job": "integrations/test_jobs.py integrations/test_job_session.py "
-    "integrations/test_job_reader.py integrations/test_job_stopping.py",
+    "integrations/test_job_reader.py integrations/test_job_stopping.py "
+    "integrations/test_job_watch.py",
     "integrations.opentelemetry": "integrations/test_opentelemetry.py "
     "integrations/test_trace_context.py",
     "integrations.progress": "integrations/test_jobs.py integrations/test_job_session.py",

@@ -17,7 +17,7 @@ from enapter_async.fleet import JournalError, Rollout, RunBusyError, RunRefusedE
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
-from enapter_async.integrations.database_jobs import UNREACHABLE
+from enapter_async.integrations.job_watch import UNREACHABLE
 from enapter_async.integrations.jobs import RESUME_OPTIONS, Job, Jobs, JobSettings, Phase
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.distributed.jobs import LEASE, QUICK, slow_from, until

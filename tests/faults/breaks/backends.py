@@ -24,7 +24,7 @@ BACKENDS: Final[Mapping[str, Break]] = MappingProxyType(
             by=f"{_DATABASE}test_any_replica_stops_resumes_and_retries_a_job",
         ),
         "a stream ends while the database is away": Break(
-            "integrations.database_jobs:DatabaseJobs._watch",
+            "integrations.job_watch:Watches._events",
             "except JournalError:",
             "except ZeroDivisionError:",
             by=f"{_DATABASE}test_a_watch_outlives_a_crash_of_the_database",
