@@ -162,17 +162,13 @@ class _Places:
 
     async def take(self, number: int) -> None:
         """Wait until that many are free and all earlier callers have theirs."""
-        entry = (number, asyncio.get_running_loop().create_future())
-        self._waiting.append(entry)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((number, granted))
         self._grant()
         try:
-            await entry[1]
+            await granted
         except asyncio.CancelledError:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-                self._grant()
-            else:
-                self.free(number)
+            self.free(0 if granted.cancelled() else number)
             raise
 
     def free(self, number: int) -> None:
@@ -181,10 +177,14 @@ class _Places:
         self._grant()
 
     def _grant(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free:
-            number, granted = self._waiting.popleft()
-            self._free -= number
-            granted.set_result(None)
+        while self._waiting:
+            number, granted = self._waiting[0]
+            if not granted.cancelled():  # its caller may run later
+                if number > self._free:
+                    return
+                self._free -= number
+                granted.set_result(None)
+            self._waiting.popleft()
 
 
 class Streams:

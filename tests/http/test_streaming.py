@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.streaming import _Places
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import (
     ConfigurationError,
@@ -183,6 +184,18 @@ async def test_a_stream_has_its_own_place_and_ends_with_the_client(
         await rig.client.close()
         with pytest.raises(StreamBrokenError, match="the connection was lost"):
             await waiting
+
+
+async def test_a_place_that_is_freed_as_its_next_taker_is_cancelled_goes_to_the_one_after() -> None:
+    places = _Places(1)
+    await places.take(1)
+    first, second = (asyncio.ensure_future(places.take(1)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    places.free(1)  # before the cancelled one runs again
+    await second
+    places.free(1)
+    await places.take(1)
 
 
 LATER = {
