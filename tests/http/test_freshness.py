@@ -19,7 +19,10 @@ OTHER = UpdateDevice(device_id="dev-2", name="Another")
 def dated(
     clock: FakeClock, *headers: tuple[str, str], age: float | None = 0.0, skew: float = 0.0
 ) -> Reply:
-    """Answer with a Date `skew` off the clock, and a device last changed `age` earlier."""
+    """Answer with a Date `skew` off the clock, and a device last changed `age` before the answer.
+
+    Answers on both sides of a whole second show two changes; see `changed_at` for one.
+    """
 
     async def reply(exchange: Exchange) -> bool:
         told, now = exchange.good.json(), clock.wall() + skew
@@ -27,6 +30,17 @@ def dated(
             told["device"]["updated_at"] = None if age is None else int(now - age)
         date = ("Date", formatdate(now, usegmt=True))
         return await answer(exchange.good.status, told, date, *headers)(exchange)
+
+    return reply
+
+
+def changed_at(clock: FakeClock, second: int) -> Reply:
+    """Answer with a device last changed at that time."""
+
+    async def reply(exchange: Exchange) -> bool:
+        told = exchange.good.json()
+        told["device"]["updated_at"] = second
+        return await answer(200, told, ("Date", formatdate(clock.wall(), usegmt=True)))(exchange)
 
     return reply
 
@@ -108,11 +122,12 @@ async def test_a_state_known_before_the_write_settles_nothing_new(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     async with open_rig(transport, server, clock, retry=attempts(1)) as rig:
-        server.script(applied(dated(clock, age=86_400.0)), method="GET")
+        known = changed_at(clock, int(clock.wall()) - 86_400)
+        server.script(applied(known), method="GET")
         look = CallRecord(decides=True)
         await rig.client.call(GET, record=look)
         assert look.seen is not None
-        lost_then_read(server, dated(clock, age=86_400.0))
+        lost_then_read(server, known)
         await rig.client.call(UPDATE, record=CallRecord(before=look.seen.stamp))
         assert rig.ended.settled
 
