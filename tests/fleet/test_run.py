@@ -262,21 +262,27 @@ async def test_apply_notes_the_counts_on_an_error_of_the_input() -> None:
 
 @pytest.mark.parametrize("wrong", ["abc", b"abc", {"a": 1}, 5, None, rename("a")])
 async def test_an_invalid_input_is_refused(wrong: Any) -> None:
-    with pytest.raises(ConfigurationError, match="operations is a"):
+    with pytest.raises(
+        ConfigurationError, match="operations must be an iterable of operations, plain or"
+    ):
         await fleet.apply(ScriptedCaller(), wrong)
 
 
 async def test_a_wrong_element_in_a_collection_is_refused_before_anything_is_sent() -> None:
     caller = ScriptedCaller()
     mixed: list[Any] = [rename("a"), "b"]
-    with pytest.raises(ConfigurationError, match=r"operations\[1\] is a str"):
+    with pytest.raises(
+        ConfigurationError, match=r"operations\[1\] must be an operation, .* of type str"
+    ):
         await fleet.apply(caller, mixed)
     assert caller.began == []
 
 
 async def test_a_wrong_element_in_a_lazy_input_is_reported() -> None:
     mixed: Any = iter([rename("a"), "b"])
-    with pytest.raises(ConfigurationError, match=r"operations\[1\] is a str"):
+    with pytest.raises(
+        ConfigurationError, match=r"operations\[1\] must be an operation, .* of type str"
+    ):
         await fleet.apply(ScriptedCaller(), mixed)
 
 
