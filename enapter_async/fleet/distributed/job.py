@@ -1,29 +1,35 @@
-"""A job that several workers carry out: its status, and how to stop and resume it."""
+"""A job that several workers carry out: how it is written, watched, stopped and resumed."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, Unpack
 
 import attrs
 
+from enapter_async._http.security import parse_base_url
 from enapter_async.client import Client
+from enapter_async.environment import DEFAULT_BASE_URL
+from enapter_async.errors import ConfigurationError, check_number
+from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
 from enapter_async.fleet.distributed.job_records import Control, JobRecord
 from enapter_async.fleet.distributed.job_status import JobStatus, status_of
 from enapter_async.fleet.distributed.partition_lease import process_name
-from enapter_async.fleet.distributed.partitions import SIZE, By
-from enapter_async.fleet.distributed.places import Address, Place, place_of
-from enapter_async.fleet.distributed.submission import submit
+from enapter_async.fleet.distributed.partitions import SIZE, By, Division, check_by
+from enapter_async.fleet.distributed.places import Address, Folder, Place, place_of
 from enapter_async.fleet.errors import RunAbortedError, RunNotFoundError
-from enapter_async.fleet.inputs import Operations
+from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.postgres.address import without_password
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.options import RunKeywords, RunOptions
+from enapter_async.fleet.journal.resume import new_facts
+from enapter_async.fleet.options import CARRIED, RunKeywords, RunOptions
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, Tally
+from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.rollback import UndoOnly, undo
 
@@ -220,13 +226,57 @@ async def distribute(
         PlanCarriedOutError: another run has carried out the plan.
         ConfigurationError: an option is invalid, or the job cannot be written.
     """
-    place = place_of(address)
-    options = RunOptions.of(options, keywords)
-    job = await submit(
-        operations, place, name=name, by=by, max_rate=max_rate, base_url=base_url, force=force,
-        facts=facts or {}, options=options,
+    place, options = place_of(address), RunOptions.of(options, keywords)
+    if options.journal or options.credentials or options.on_event:
+        raise ConfigurationError(
+            "journal, credentials and on_event do not belong to a job: each partition has its own "
+            "journal, and each worker its own credentials"
+        )
+    if not isinstance(options.guard, GuardMode):
+        raise ConfigurationError(
+            "guard must be a mode of StateGuard: workers cannot share a custom guard"
+        )
+    if max_rate is not None:
+        check_number("max_rate", max_rate, above=True)
+    about = base_url or (
+        operations.header.base_url if isinstance(operations, Plan) else DEFAULT_BASE_URL
+    )
+    given = Input(operations)
+    settings = {
+        "abort": [attrs.asdict(each) for each in options.abort],
+        "rollout": None if options.rollout is None else options.rollout.as_text(),
+        "max_rate": max_rate,
+        "by": check_by(by),
+        **{name: getattr(options, name) for name in CARRIED},
+    }
+    job = place.checked_name(name)
+    run_facts = {
+        **JournalOptions(path=place.name, facts=facts or {}).facts,
+        "level": "process",
+        **new_facts(
+            str(parse_base_url(about, allow_insecure_http=True)),
+            lambda _: "",  # each worker has its own token
+            at_ms=int(time.time() * 1000),
+            known=True,
+        ),
+    }
+    draft = Draft(
+        name=job, settings=settings, run_facts=run_facts, plan="" if options.again else given.plan,
+        rollout=options.rollout, force=force,
     )  # fmt: skip
+    await asyncio.to_thread(_write, draft, place, given, by)
     return Job(place, job)
+
+
+def _write(draft: Draft, place: Place, given: Input, by: By) -> None:
+    try:
+        draft.divide(Division(given, by=by, rollout=draft.rollout))
+        if isinstance(place, Folder):
+            write_to_folder(draft, place.path)
+        else:
+            write_to_database(draft, place.address)
+    finally:
+        draft.close()
 
 
 @contextlib.asynccontextmanager
