@@ -29,19 +29,6 @@ class Caller(Protocol):
         ...
 
 
-class KnownClient(Caller, Protocol):
-    """The part of a client by which a journal recognises it; implemented by `Client`."""
-
-    @property
-    def base_url(self) -> Any:
-        """The base URL of the API."""
-        ...
-
-    def fingerprint(self, salt: bytes) -> str:
-        """Return a string that identifies the token without revealing it."""
-        ...
-
-
 def is_not_there(error: EnapterError) -> bool:
     """Return whether an error proves that the requested object does not exist.
 

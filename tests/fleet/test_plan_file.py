@@ -22,7 +22,6 @@ from enapter_async.fleet.planning.plan_file import (
     is_plan,
     plan_lines,
     read_items,
-    write_plan,
 )
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.operation import Operation
@@ -98,7 +97,7 @@ async def test_the_same_fleet_and_input_give_the_same_file(tmp_path: Path) -> No
 async def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = await written(tmp_path)
     with pytest.raises(ConfigurationError, match="already exists"):
-        write_plan(path, HEADER, [])
+        read_plan(path).write(path)
 
 
 async def test_any_change_of_the_file_is_found(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from enapter_async.fleet.journal.reading import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.journal.records import FOLLOW, THERE, Event, is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Hold
-from enapter_async.fleet.reading import Caller, KnownClient
+from enapter_async.fleet.reading import Caller
 from enapter_async.operation import Operation, Repeat, described
 from enapter_async.operations.nouns import noun_named
 
@@ -128,7 +128,12 @@ def check_facts(journal: str, facts: Mapping[str, str]) -> None:
         raise damaged(journal, "count cannot be read")
 
 
-def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str | None) -> bool:
+def check_same(
+    facts: Mapping[str, str],
+    base_url: str,
+    fingerprint: Callable[[bytes], str],
+    credentials: str | None,
+) -> bool:
     """Refuse a different server or credentials file; return whether the token is the same.
 
     The run of a partition has no token ("") until a worker begins it.
@@ -136,14 +141,12 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
     Raises:
         RunRefusedError: the message names the difference.
     """
-    if facts["base_url"] != str(client.base_url):
-        raise RunRefusedError(
-            f"this run uses {facts['base_url']}, but the client uses {client.base_url}"
-        )
+    if facts["base_url"] != base_url:
+        raise RunRefusedError(f"this run uses {facts['base_url']}, but the client uses {base_url}")
     kept = facts.get(CREDENTIALS)
     if credentials is not None and kept is not None and credentials != kept:
         raise RunRefusedError(f"this run stores its credentials in {kept}, not in {credentials}")
-    return facts["token"] == client.fingerprint(bytes.fromhex(facts["salt"]))
+    return facts["token"] == fingerprint(bytes.fromhex(facts["salt"]))
 
 
 async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> None:

@@ -147,7 +147,8 @@ class JournalSession:
             await self._begin_new(client, given, left_out, credentials)
             return
         resume.check_facts(self._journal.name, self.facts)
-        same_token = resume.check_same(self.facts, client, credentials)
+        base_url, fingerprint = str(client.base_url), client.fingerprint
+        same_token = resume.check_same(self.facts, base_url, fingerprint, credentials)
         begun = bool(self.facts["token"])
         if begun and not same_token and not self._options.accept_new_token:
             raise RunRefusedError(
@@ -324,14 +325,11 @@ class JournalSession:
             if seq in self._uncertain:
                 record.uncertain = True
                 record.there = resume.older_in(self._journal, seq)
-            record.follow = self._follow(seq) if seq in self._pending else None
+            if seq in self._pending:  # when an earlier session ended
+                event = self._journal.event(replay.last_event[seq])
+                record.follow = resume.follow_in(self._journal, event)
             record.adopts = seq in self._adopting
         return record
-
-    def _follow(self, seq: int) -> Operation[Any]:
-        """Return the read of an item that was pending when an earlier session ended."""
-        number = -1 if self._replay is None else self._replay.last_event[seq]
-        return resume.follow_in(self._journal, self._journal.event(number))
 
     def accepted(self, item_record: ItemRecord, reading: Operation[Any]) -> None:
         """Record that an item's operation was accepted; `reading` shows its progress."""

@@ -24,9 +24,9 @@ from enapter_async.fleet.planning.plan_file import (
     plan_lines,
     read_header,
     read_items,
-    write_plan,
 )
 from enapter_async.fleet.planning.snapshot import BATCH
+from enapter_async.fleet.private_files import written_whole
 from enapter_async.operation import Operation, Repeat
 
 
@@ -103,7 +103,9 @@ class Plan(Collection[Any]):
             ConfigurationError: the file already exists, or cannot be created.
             OSError: the file could not be written completely.
         """
-        write_plan(path, self.header, self.items(), replace=replace)
+        with written_whole(path, new=not replace) as file:
+            for line in self.lines():
+                file.write(line.decode())
 
     def check_server(self, client: Client) -> None:
         """Refuse a client of a server other than the plan's.

@@ -15,7 +15,6 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import PlanFileError
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.effects import as_write
-from enapter_async.fleet.private_files import written_whole
 from enapter_async.operation import Operation
 
 FORMAT: Final = "enapter-async plan"
@@ -68,24 +67,6 @@ class PlanHeader:
     created_at: str
     id: str = ""
     rows: str = ""
-
-
-def write_plan(
-    path: str | os.PathLike[str],
-    header: PlanHeader,
-    items: Iterable[PlanItem],
-    *,
-    replace: bool = False,
-) -> None:
-    """Write a plan to a new file, readable by its owner only, or with `replace` over an old one.
-
-    Raises:
-        ConfigurationError: the file already exists, or cannot be created.
-        OSError: the file cannot be written; no incomplete file is left behind.
-    """
-    with written_whole(path, new=not replace) as file:
-        for line in plan_lines(header, items):
-            file.write(line.decode())
 
 
 def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]:

@@ -120,7 +120,7 @@ class _Summary:
                 {"operation": kind, "fields": fields, "counts": states}
                 for (kind, fields), states in sorted(self._asked.items())
             ],
-            "rollout": _rollout(facts),
+            "rollout": json.loads(facts["rollout"]) if "rollout" in facts else None,
             "waves": list(self._told_waves("rollout" in facts)),
             "course": self._timeline.tell(),
             "notes": self._notes,
@@ -301,9 +301,3 @@ def generalized(message: str, device: str | None) -> str:
     if device:
         message = message.replace(device, "<id>")
     return _PARTICULAR.sub(lambda found: _GENERAL[found.lastgroup or "text"], message)
-
-
-def _rollout(facts: Mapping[str, str]) -> Any:
-    """Return the rollout that was requested for the run, or None."""
-    text = facts.get("rollout")
-    return None if text is None else json.loads(text)
