@@ -114,7 +114,7 @@ class Admission:
             wait = None if self._released.is_set() else self._blocked()
             if wait is None:
                 self._let_through(self.again or self.new)
-            elif self._obstacles.probe_due:
+            elif self._obstacles.breaker.probe_due:
                 self._send_probe()
             else:
                 self._tell(wait)
@@ -169,7 +169,7 @@ class Admission:
                 if place.operation.repeat is not Repeat.ONCE and not place.epoch.done():
                     self._let_through(line, place)
                     return
-        self._obstacles.probe_bare()
+        self._obstacles.breaker.probe()
         self._probe = asyncio.get_running_loop().create_task(self._probe_bare())
 
     async def _probe_bare(self) -> None:

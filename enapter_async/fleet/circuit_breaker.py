@@ -82,7 +82,8 @@ class Breaker:
         self._unsent = 0
         self._last: deque[tuple[float, bool]] = deque(maxlen=LOOKED_AT)
         self._longest = FIRST_PROBE
-        self._probing = False
+        self.probing = False
+        """Whether a probe is in flight."""
         self.opened_at: float | None = None
         self.probe_at = 0.0
         """When the next probe is due, while the breaker is open."""
@@ -96,12 +97,7 @@ class Breaker:
     @property
     def probe_due(self) -> bool:
         """Whether a probe may start now."""
-        return self.is_open and not self._probing and self._monotonic() >= self.probe_at
-
-    @property
-    def probing(self) -> bool:
-        """Whether a probe is in flight."""
-        return self._probing
+        return self.is_open and not self.probing and self._monotonic() >= self.probe_at
 
     def answered(self, epoch: int, now: float) -> bool:
         """Record a response to an attempt of `epoch`; return whether that closed the breaker."""
@@ -112,7 +108,7 @@ class Breaker:
             self._last.append((now, False))
             return False
         self.opened_at = None
-        self._probing = False
+        self.probing = False
         self._longest = FIRST_PROBE
         return True
 
@@ -142,12 +138,12 @@ class Breaker:
 
     def probe(self) -> None:
         """Record that a probe starts."""
-        self._probing = True
+        self.probing = True
 
     def probe_failed(self) -> None:
         """Record that the probe received no response, or was abandoned."""
-        if self.opened_at is not None and self._probing:
-            self._probing = False
+        if self.opened_at is not None and self.probing:
+            self.probing = False
             self.epoch += 1
             self._longest = min(LONGEST_PROBE, self._longest * 2.0)
             self._wait_for_probe()

@@ -52,11 +52,6 @@ class Obstacles:
         )
 
     @property
-    def probe_due(self) -> bool:
-        """Whether the host is down, and one operation may be sent as a probe."""
-        return self.breaker.probe_due
-
-    @property
     def gives_up_at(self) -> float | None:
         """The time at which the run stops if no request gets through; None if they do."""
         return None if self._stuck_since is None else self._stuck_since + self._max_pause
@@ -188,10 +183,6 @@ class Obstacles:
     def connected(self) -> None:
         """Record that a bare connection, made instead of a probe succeeded."""
         self.breaker.answered(self.breaker.epoch, self._monotonic())
-
-    def probe_bare(self) -> None:
-        """Record that a bare connection is attempted instead of a probe."""
-        self.breaker.probe()
 
     def not_connected(self, why: str) -> None:
         """Record that a bare connection could not be made."""

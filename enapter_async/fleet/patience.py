@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+import attrs
+
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import (
@@ -30,6 +32,7 @@ LONGEST_PAUSE: Final = 30.0
 """Seconds until a read is tried again: doubled each time, and random."""
 
 
+@attrs.define
 class PatientReads:
     """Reads with a client, and waits at most `max_pause` seconds while the server is unavailable.
 
@@ -39,19 +42,12 @@ class PatientReads:
     `on_wait` receives the wait, and None once a read has got through.
     """
 
-    def __init__(
-        self,
-        client: Caller,
-        clock: Clock,
-        max_pause: float,
-        on_wait: Callable[[Wait | None], None],
-    ) -> None:
-        self._client = client
-        self._clock = clock
-        self._max_pause = max_pause
-        self._on_wait = on_wait
-        self._since: float | None = None
-        """Since when nothing has got through; None if the last read did."""
+    _client: Caller
+    _clock: Clock
+    _max_pause: float
+    _on_wait: Callable[[Wait | None], None]
+    _since: float | None = attrs.field(init=False, default=None)
+    """Since when nothing has got through; None if the last read did."""
 
     async def call(self, operation: Operation[T], *, record: CallRecord, patient: bool = True) -> T:
         """Carry out a read.

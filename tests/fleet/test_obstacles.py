@@ -82,9 +82,9 @@ def test_a_job_waits_for_a_host_that_is_down(obstacles: Obstacles, ticking: Tick
     assert wait.reason is Reason.HOST_DOWN
     assert obstacles.to_repeat() == wait, "nothing is retried either"
     assert wait.until == ticking.now + 1.0
-    due = [obstacles.probe_due]
+    due = [obstacles.breaker.probe_due]
     ticking.pass_by(1.0)
-    due.append(obstacles.probe_due)
+    due.append(obstacles.breaker.probe_due)
     assert due == [False, True]
     obstacles.passed(obstacles.begin(probe=True))
     assert obstacles.to_begin() is None
@@ -97,9 +97,9 @@ def test_a_probe_without_an_attempt_is_not_an_answer(
         fail(obstacles, UNSENT)
     ticking.pass_by(1.0)
     obstacles.end_probe(obstacles.begin(probe=True))
-    due = [obstacles.probe_due]
+    due = [obstacles.breaker.probe_due]
     ticking.pass_by(2.0)
-    due.append(obstacles.probe_due)
+    due.append(obstacles.breaker.probe_due)
     assert due == [False, True]
 
 
