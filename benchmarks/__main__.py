@@ -8,7 +8,6 @@ it.
 import argparse
 import contextlib
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from benchmarks import authority, comparison, everything, smoke
 from benchmarks.catalog import BASELINE, CONTENDERS, LINKS, NAMES, PLAIN, Link
 from benchmarks.grid import Effort
 from benchmarks.machine import Cores, choose_cores, facts, pinning, versions
-from benchmarks.parts import begin
+from benchmarks.parts import begin, tell
 from benchmarks.report import Report, Section, as_json, as_markdown, as_text
 from benchmarks.server import Server, ServerStartError, serving
 
@@ -95,9 +94,7 @@ def compared(options: argparse.Namespace, cores: Cores | None) -> Section:
         servers = {
             link.name: stack.enter_context(_serving(options, cores, link)) for link in scope.links
         }
-        cells, failures = comparison.compare(
-            scope, effort, servers=servers, cores=cores, tell=_tell
-        )
+        cells, failures = comparison.compare(scope, effort, servers=servers, cores=cores, tell=tell)
     return comparison.section(cells, effort=effort, servers=servers, notes=notes, failures=failures)
 
 
@@ -111,13 +108,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _note(options, cores, {"date": started, "machine": machine})
         if options.smoke:
             with _serving(options, cores, PLAIN) as server:
-                found, good = smoke.smoke(server, cores, tell=_tell)
+                found, good = smoke.smoke(server, cores, tell=tell)
             sections = [found]
         else:
             sections = [compared(options, cores)]
             good = not sections[0].failures
     except ServerStartError as error:
-        _tell(f"the server did not start: {error}")
+        tell(f"the server did not start: {error}")
         return 1
     report = Report(
         started=started,
@@ -129,14 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _write(report, options.json)
     if options.all:
         for section in everything.others(
-            cores, server=options.server, brief=options.brief, tell=_tell
+            cores, server=options.server, brief=options.brief, tell=tell
         ):
             report = attrs.evolve(report, sections=(*report.sections, section))
             # After each, because all of them together take long.
             _write(report, options.json)
         good = all(section.good for section in report.sections)
     if options.plots:
-        everything.draw(report, options.plots, tell=_tell)
+        everything.draw(report, options.plots, tell=tell)
     print(as_markdown(report) if options.markdown else as_text(report))
     return 0 if good else 1
 
@@ -153,9 +150,9 @@ def _note(options: argparse.Namespace, cores: Cores | None, told: dict[str, obje
             stack.enter_context(serving(kind, core=cores.server if cores else None))
             for kind in kinds
         ]
-        noted = smoke.note(servers, cores, facts=told, tell=_tell)
+        noted = smoke.note(servers, cores, facts=told, tell=tell)
     smoke.REFERENCE.write_text(json.dumps(noted, indent=2) + "\n", "utf-8")
-    _tell(f"written: {smoke.REFERENCE}")
+    tell(f"written: {smoke.REFERENCE}")
     return 0
 
 
@@ -163,10 +160,6 @@ def _serving(
     options: argparse.Namespace, cores: Cores | None, link: Link
 ) -> contextlib.AbstractContextManager[Server]:
     return serving(options.server, core=cores.server if cores else None, link=link)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _whole(text: str) -> int:

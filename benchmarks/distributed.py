@@ -31,7 +31,7 @@ from benchmarks.drivers import TOKEN
 from benchmarks.figures import Verdict, spread
 from benchmarks.journal import WARM_UP, emulated, operations
 from benchmarks.machine import choose_cores
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.postgres import disk_bytes, own_database
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT
@@ -315,10 +315,6 @@ def _surroundings(count: int) -> Iterator[tuple[str, str]]:
             yield base_url, address
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, measure, and return the exit code."""
     parser = command_line("distributed", __doc__)
@@ -339,9 +335,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with _surroundings(options.large or options.count) as (base_url, address):
         if options.large:
-            found = asyncio.run(Large(base_url, address, options.large).run(_tell))
+            found = asyncio.run(Large(base_url, address, options.large).run(tell))
         else:
-            measured = asyncio.run(measure(base_url, address, options.rounds, options.count, _tell))
+            measured = asyncio.run(measure(base_url, address, options.rounds, options.count, tell))
             found = section(measured, options.count)
     return finish(found, options)
 

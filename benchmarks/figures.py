@@ -2,6 +2,8 @@
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
 
 import attrs
 
@@ -70,50 +72,28 @@ def of(
     return sorted(found, key=lambda cell: cell.round)
 
 
-def cpu_ratio(
-    cells: Sequence[Cell],
-    contender: str,
-    *,
-    against: str,
-    concurrency: int,
-    link: str = PLAIN.name,
-) -> Spread | None:
-    """Return a contender's CPU time per request in units of another's, round by round.
-
-    Less is better. Rounds in which one of the two is missing do not count.
-    """
-    return _ratio(
-        of(cells, contender, concurrency, link),
-        of(cells, against, concurrency, link),
-        lambda cell: cell.cpu_us_per_request,
-    )
-
-
-def wall_ratio(
-    cells: Sequence[Cell],
-    contender: str,
-    *,
-    against: str,
-    concurrency: int,
-    link: str = PLAIN.name,
-) -> Spread | None:
-    """Return a contender's requests per second in units of another's, round by round.
-
-    More is better; on a shared machine the value varies twofold. Rounds in which one of the two is
-    missing do not count.
-    """
-    return _ratio(
-        of(cells, contender, concurrency, link),
-        of(cells, against, concurrency, link),
-        lambda cell: cell.requests_per_second,
-    )
-
-
 def _ratio(
-    own: Sequence[Cell], others: Sequence[Cell], figure: Callable[[Cell], float]
+    figure: Callable[[Cell], float],
+    cells: Sequence[Cell],
+    contender: str,
+    *,
+    against: str,
+    concurrency: int,
+    link: str = PLAIN.name,
 ) -> Spread | None:
-    units = {cell.round: figure(cell) for cell in others}
+    """Return a contender's figure in units of another's, round by round.
+
+    Rounds in which one of the two is missing do not count.
+    """
+    units = {cell.round: figure(cell) for cell in of(cells, against, concurrency, link)}
+    own = of(cells, contender, concurrency, link)
     return spread(figure(cell) / units[cell.round] for cell in own if cell.round in units)
+
+
+cpu_ratio: Final = partial(_ratio, lambda cell: cell.cpu_us_per_request)
+"""The ratio of CPU time per request; less is better."""
+wall_ratio: Final = partial(_ratio, lambda cell: cell.requests_per_second)
+"""The ratio of requests per second; more is better, and on a shared machine it varies twofold."""
 
 
 def judge(cells: Sequence[Cell], bounds: Iterable[Bound]) -> list[Verdict]:

@@ -9,14 +9,13 @@ Small jobs are repeated.
 
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from benchmarks.figures import Verdict, spread
 from benchmarks.journal import in_a_process
 from benchmarks.machine import Cores, choose_cores
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
 from benchmarks.server import serving
 
@@ -150,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choose_cores(),
         sizes=sizes,
         server=options.server,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        tell=tell,
     )
     return finish(found, options)
 

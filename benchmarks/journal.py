@@ -25,7 +25,7 @@ from typing import Any, Final
 from benchmarks.drivers import NAME, TOKEN
 from benchmarks.figures import Verdict, spread
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT, serving
 from benchmarks.worker import peak_rss_bytes
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds=options.rounds,
         count=options.count,
         concurrency=options.concurrency,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        tell=tell,
     )
     return finish(found, options)
 

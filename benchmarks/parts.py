@@ -49,6 +49,11 @@ def finish(section: Section, options: argparse.Namespace) -> int:
     return 0 if section.good else 1
 
 
+def tell(line: str) -> None:
+    """Show how a measurement goes on."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def begin(main: Callable[[], int]) -> NoReturn:
     """Run a command to its end, or end it cleanly if it receives a signal.
 

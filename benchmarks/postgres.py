@@ -26,7 +26,7 @@ from benchmarks.drivers import TOKEN
 from benchmarks.figures import Verdict, spread
 from benchmarks.journal import WARM_UP, emulated, operations
 from benchmarks.machine import choose_cores
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT
 from enapter_async import Client, fleet
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.address,
         rounds=options.rounds,
         count=options.count,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        tell=tell,
     )
     return finish(found, options)
 

@@ -25,7 +25,7 @@ from typing import Any, Final, cast
 from benchmarks.catalog import NAMES
 from benchmarks.grid import CellError, Effort, run_worker, worker_command
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT, Server, serving
 from benchmarks.worker import DeviceIds
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds=options.rounds,
         block=options.block,
         jobs=options.jobs,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        tell=tell,
     )
     return finish(found, options)
 

@@ -21,7 +21,7 @@ import attrs
 from benchmarks.drivers import NAME, TOKEN
 from benchmarks.figures import Verdict, spread
 from benchmarks.limited_server import Bucket, LimitedServer
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.postgres import own_database
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT
@@ -176,10 +176,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         base_url, address, seconds = options.send
         asyncio.run(send(base_url, address, float(seconds)))
         return 0
-
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     with own_database() as address:
         rounds = asyncio.run(measure(address, options.rounds, options.seconds, tell))
     return finish(section(rounds), options)

@@ -23,7 +23,7 @@ from typing import Any, Final
 from benchmarks.drivers.readers import READERS, need
 from benchmarks.figures import Spread, Verdict, spread
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.parts import begin, command_line, finish
+from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table, shown
 from benchmarks.server import ROOT
 from benchmarks.worker import peak_rss_bytes
@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows=options.rows,
         frames=options.frames,
         rounds=options.rounds,
-        tell=lambda line: print(line, file=sys.stderr, flush=True),
+        tell=tell,
     )
     return finish(found, options)
 

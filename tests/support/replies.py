@@ -5,7 +5,7 @@ import functools
 import gzip
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.support.server import Ending, Exchange, Reply
@@ -257,31 +257,23 @@ def drip(interval: float = 0.005) -> Reply:
 
 def slowly(seconds: float = 0.01, then: Reply | None = None) -> Reply:
     """Take a moment, so that overlapping calls can be observed."""
-
-    async def wait_then(exchange: Exchange) -> bool:
-        await asyncio.sleep(seconds)
-        return await (then or good())(exchange)
-
-    return wait_then
+    return _once(lambda: asyncio.sleep(seconds), then)
 
 
 def meet(barrier: asyncio.Barrier, then: Reply | None = None) -> Reply:
     """Answer only when enough requests are waiting together."""
-
-    async def meet_then(exchange: Exchange) -> bool:
-        async with asyncio.timeout(30):
-            await barrier.wait()
-        return await (then or good())(exchange)
-
-    return meet_then
+    return _once(barrier.wait, then)
 
 
 def awaiting(event: asyncio.Event, then: Reply | None = None) -> Reply:
     """Answer when the event is set."""
+    return _once(event.wait, then)
 
+
+def _once(come: Callable[[], Awaitable[object]], then: Reply | None) -> Reply:
     async def wait_then(exchange: Exchange) -> bool:
         async with asyncio.timeout(30):
-            await event.wait()
+            await come()
         return await (then or good())(exchange)
 
     return wait_then
