@@ -94,7 +94,7 @@ def compared(options: argparse.Namespace, cores: Cores | None) -> Section:
         servers = {
             link.name: stack.enter_context(_serving(options, cores, link)) for link in scope.links
         }
-        cells, failures = comparison.compare(scope, effort, servers=servers, cores=cores, tell=tell)
+        cells, failures = comparison.compare(scope, effort, servers=servers, cores=cores)
     return comparison.section(cells, effort=effort, servers=servers, notes=notes, failures=failures)
 
 
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _note(options, cores, {"date": started, "machine": machine})
         if options.smoke:
             with _serving(options, cores, PLAIN) as server:
-                found, good = smoke.smoke(server, cores, tell=tell)
+                found, good = smoke.smoke(server, cores)
             sections = [found]
         else:
             sections = [compared(options, cores)]
@@ -125,15 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     _write(report, options.json)
     if options.all:
-        for section in everything.others(
-            cores, server=options.server, brief=options.brief, tell=tell
-        ):
+        for section in everything.others(cores, server=options.server, brief=options.brief):
             report = attrs.evolve(report, sections=(*report.sections, section))
             # After each, because all of them together take long.
             _write(report, options.json)
         good = all(section.good for section in report.sections)
     if options.plots:
-        everything.draw(report, options.plots, tell=tell)
+        everything.draw(report, options.plots)
     print(as_markdown(report) if options.markdown else as_text(report))
     return 0 if good else 1
 
@@ -150,7 +148,7 @@ def _note(options: argparse.Namespace, cores: Cores | None, told: dict[str, obje
             stack.enter_context(serving(kind, core=cores.server if cores else None))
             for kind in kinds
         ]
-        noted = smoke.note(servers, cores, facts=told, tell=tell)
+        noted = smoke.note(servers, cores, facts=told)
     smoke.REFERENCE.write_text(json.dumps(noted, indent=2) + "\n", "utf-8")
     tell(f"written: {smoke.REFERENCE}")
     return 0

@@ -1,7 +1,7 @@
 """All contenders compared: the cells of a run, summarized as a section."""
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -58,12 +58,9 @@ def compare(
     *,
     servers: Mapping[str, Server],
     cores: Cores | None,
-    tell: Callable[[str], None],
 ) -> tuple[list[Cell], list[str]]:
     """Measure; return the cells and the failures."""
-    cells, failures = measure(
-        scope.planned(effort), effort, servers=servers, cores=cores, tell=tell
-    )
+    cells, failures = measure(scope.planned(effort), effort, servers=servers, cores=cores)
     measured = {cell.contender for cell in cells}
     failures += [
         f"{one.name} was never measured" for one in scope.contenders if one.name not in measured

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,9 +120,7 @@ async def _engines(address: str, folder: Path) -> AsyncIterator[None]:
         yield
 
 
-async def measure(
-    base_url: str, address: str, rounds: int, count: int, tell: Callable[[str], None]
-) -> list[dict[str, Any]]:
+async def measure(base_url: str, address: str, rounds: int, count: int) -> list[dict[str, Any]]:
     """Do the same job in each way in turn; return the measurements, round by round."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -226,7 +224,7 @@ class Large:
     address: str
     count: int
 
-    async def run(self, tell: Callable[[str], None]) -> Section:
+    async def run(self) -> Section:
         """Carry out the job, and judge memory and disk."""
         before = disk_bytes(self.address)
         began = time.perf_counter()
@@ -335,9 +333,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with _surroundings(options.large or options.count) as (base_url, address):
         if options.large:
-            found = asyncio.run(Large(base_url, address, options.large).run(tell))
+            found = asyncio.run(Large(base_url, address, options.large).run())
         else:
-            measured = asyncio.run(measure(base_url, address, options.rounds, options.count, tell))
+            measured = asyncio.run(measure(base_url, address, options.rounds, options.count))
             found = section(measured, options.count)
     return finish(found, options)
 

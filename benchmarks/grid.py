@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import attrs
 from benchmarks.catalog import PLAIN, Contender, Link
 from benchmarks.figures import Cell
 from benchmarks.machine import Cores, children_on
+from benchmarks.parts import tell
 from benchmarks.server import ROOT, Server
 
 LATENCIES: Final = 20
@@ -86,7 +87,6 @@ def measure(
     *,
     servers: Mapping[str, Server],
     cores: Cores | None,
-    tell: Callable[[str], None],
 ) -> tuple[list[Cell], list[str]]:
     """Measure the plan; return the cells and the failures. It continues after a failure.
 

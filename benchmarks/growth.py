@@ -9,7 +9,7 @@ Small jobs are repeated.
 
 import statistics
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from benchmarks.figures import Verdict, spread
@@ -39,8 +39,6 @@ def measure(
     sizes: Sequence[int],
     base_url: str,
     cores: Cores | None,
-    *,
-    tell: Callable[[str], None],
 ) -> tuple[Found, list[str]]:
     """Run the jobs, the ways in turn; return the measurements and the failures."""
     found: Found = {(way, size): [] for way in WAYS for size in sizes}
@@ -90,11 +88,10 @@ def run(
     *,
     sizes: Sequence[int],
     server: str,
-    tell: Callable[[str], None],
 ) -> Section:
     """Measure and summarize."""
     with serving(server, core=cores.server if cores else None) as running:
-        found, failures = measure(sizes, running.base_url, cores, tell=tell)
+        found, failures = measure(sizes, running.base_url, cores)
     return section(found, failures)
 
 
@@ -149,7 +146,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choose_cores(),
         sizes=sizes,
         server=options.server,
-        tell=tell,
     )
     return finish(found, options)
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -133,8 +133,6 @@ def measure(
     concurrency: int,
     base_url: str,
     cores: Cores | None,
-    *,
-    tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Do the same job in each way in turn; return the measurements, round by round."""
     found = []
@@ -194,7 +192,6 @@ def run(
     rounds: int,
     count: int,
     concurrency: int = 64,
-    tell: Callable[[str], None],
 ) -> Section:
     """Measure and summarize."""
     core = cores.server if cores else None
@@ -204,7 +201,7 @@ def run(
         else:
             running = stack.enter_context(serving(server, core=core))
             base_url, kind = running.base_url, running.kind
-        return section(measure(rounds, count, concurrency, base_url, cores, tell=tell), kind)
+        return section(measure(rounds, count, concurrency, base_url, cores), kind)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -236,7 +233,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds=options.rounds,
         count=options.count,
         concurrency=options.concurrency,
-        tell=tell,
     )
     return finish(found, options)
 

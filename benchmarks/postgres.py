@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -91,9 +91,7 @@ def submission_us(address: str, count: int) -> float:
         return (time.perf_counter() - began) / count * 1e6
 
 
-def measure(
-    base_url: str, address: str, rounds: int, count: int, tell: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def measure(base_url: str, address: str, rounds: int, count: int) -> list[dict[str, Any]]:
     """Do the same job in each way in turn; return the measurements, round by round."""
     found = []
     stamp = int(time.time())
@@ -167,7 +165,7 @@ def own_database() -> Iterator[str]:
         yield server.new_database()
 
 
-def run(address: str | None, *, rounds: int, count: int, tell: Callable[[str], None]) -> Section:
+def run(address: str | None, *, rounds: int, count: int) -> Section:
     """Measure and summarize, with a server of its own unless there is an address."""
     cores = choose_cores()
     with contextlib.ExitStack() as stack:
@@ -176,7 +174,7 @@ def run(address: str | None, *, rounds: int, count: int, tell: Callable[[str], N
         base_url = stack.enter_context(
             emulated(max(count, WARM_UP), cores.server if cores else None)
         )
-        return section(measure(base_url, where, rounds, count, tell), count)
+        return section(measure(base_url, where, rounds, count), count)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -196,7 +194,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.address,
         rounds=options.rounds,
         count=options.count,
-        tell=tell,
     )
     return finish(found, options)
 

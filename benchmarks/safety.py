@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import ModuleType
@@ -162,7 +162,6 @@ def run(
     rounds: int = ROUNDS,
     block: int = BLOCK,
     jobs: int = JOBS,
-    tell: Callable[[str], None],
 ) -> Section:
     """Measure and summarize."""
     with serving(server, core=cores.server if cores else None) as running:
@@ -194,7 +193,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds=options.rounds,
         block=options.block,
         jobs=options.jobs,
-        tell=tell,
     )
     return finish(found, options)
 

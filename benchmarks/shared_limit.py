@@ -13,7 +13,7 @@ import asyncio
 import bisect
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -154,9 +154,7 @@ def section(rounds: Sequence[Round]) -> Section:
     )
 
 
-async def measure(
-    address: str, rounds: int, seconds: float, tell: Callable[[str], None]
-) -> list[Round]:
+async def measure(address: str, rounds: int, seconds: float) -> list[Round]:
     """Return each round's figures."""
     found = []
     for number in range(rounds):
@@ -177,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(send(base_url, address, float(seconds)))
         return 0
     with own_database() as address:
-        rounds = asyncio.run(measure(address, options.rounds, options.seconds, tell))
+        rounds = asyncio.run(measure(address, options.rounds, options.seconds))
     return finish(section(rounds), options)
 
 

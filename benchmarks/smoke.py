@@ -9,7 +9,7 @@ counts.
 import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from benchmarks.comparison import Scope, compare, present, section
 from benchmarks.figures import Cell, Verdict, cpu_ratio
 from benchmarks.grid import Effort
 from benchmarks.machine import Cores
+from benchmarks.parts import tell
 from benchmarks.report import Section, describe
 from benchmarks.server import Server
 
@@ -61,14 +62,12 @@ def judge(cells: Sequence[Cell], reference: dict[str, float]) -> tuple[Verdict, 
     )
 
 
-def smoke(
-    server: Server, cores: Cores | None, *, tell: Callable[[str], None]
-) -> tuple[Section, bool]:
+def smoke(server: Server, cores: Cores | None) -> tuple[Section, bool]:
     """Measure briefly, twice if a ratio has risen; return the section, and whether all is well."""
     known = json.loads(REFERENCE.read_text("utf-8"))["cpu"][family(server)]
     best: tuple[Verdict, ...] = ()
     for attempt in range(TRIES):
-        found, cells = _measure(server, cores, tell)
+        found, cells = _measure(server, cores)
         best = better(best, judge(cells, known))
         found = attrs.evolve(found, verdicts=best)
         for verdict in best:
@@ -94,24 +93,21 @@ def note(
     cores: Cores | None,
     *,
     facts: dict[str, Any],
-    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure the reference for later runs, in three brief runs each."""
     found: dict[str, dict[str, float]] = {}
     for server in servers:
-        each = [ratios(_measure(server, cores, tell)[1]) for _ in range(3)]
+        each = [ratios(_measure(server, cores)[1]) for _ in range(3)]
         found[family(server)] = {
             pair: statistics.median(one[pair] for one in each) for pair in each[0]
         }
     return {**facts, "cpu": found}
 
 
-def _measure(
-    server: Server, cores: Cores | None, tell: Callable[[str], None]
-) -> tuple[Section, list[Cell]]:
+def _measure(server: Server, cores: Cores | None) -> tuple[Section, list[Cell]]:
     contenders, notes = present(SMOKED)
     scope = Scope(contenders=contenders, concurrencies=(CONCURRENCY,), links=(PLAIN,))
     servers = {PLAIN.name: server}
-    cells, failures = compare(scope, EFFORT, servers=servers, cores=cores, tell=tell)
+    cells, failures = compare(scope, EFFORT, servers=servers, cores=cores)
     found = section(cells, effort=EFFORT, servers=servers, notes=notes, failures=failures)
     return found, cells

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Final
@@ -89,7 +89,6 @@ def measure(
     rows: int,
     frames: int,
     rounds: int,
-    tell: Callable[[str], None],
 ) -> tuple[dict[str, list[dict[str, float]]], list[str]]:
     """Run the contenders in turn; return the measurements and the failures."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in present()}
@@ -164,16 +163,13 @@ def section(found: Found, failures: Sequence[str] = ()) -> Section:
 def run(
     cores: Cores | None,
     *,
-    tell: Callable[[str], None],
     rows: int = ROWS,
     frames: int = FRAMES,
     rounds: int = ROUNDS,
 ) -> Section:
     """Measure and summarize."""
     with serving_streams(cores.server if cores else None) as base_url:
-        found, failures = measure(
-            base_url, cores, rows=rows, frames=frames, rounds=rounds, tell=tell
-        )
+        found, failures = measure(base_url, cores, rows=rows, frames=frames, rounds=rounds)
     return section(found, failures)
 
 
@@ -209,7 +205,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows=options.rows,
         frames=options.frames,
         rounds=options.rounds,
-        tell=tell,
     )
     return finish(found, options)
 

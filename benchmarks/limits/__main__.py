@@ -8,7 +8,6 @@ All but three rows run on virtual time, so that a loaded machine changes only th
 run. Exit code 0: within the bounds. 1: not.
 """
 
-import sys
 from collections.abc import Sequence
 
 from benchmarks.limits.measure import SEEDS, SMOKE_SEEDS, run
@@ -35,7 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         smoke=options.smoke,
         only=options.only,
         processes=options.processes,
-        tell=lambda text: print(text, file=sys.stderr),
     )
     return finish(found, options)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from benchmarks.limits import calls, product, rivals, sockets, world
 from benchmarks.limits.rows import ROWS
 from benchmarks.limits.summary import Cell, section
+from benchmarks.parts import tell
 from benchmarks.report import Section
 
 T = TypeVar("T")
@@ -50,7 +51,6 @@ def run(
     smoke: bool = False,
     only: str = "",
     processes: int | None = None,
-    tell: Callable[[str], None],
 ) -> Section:
     """Measure and summarize; `smoke` selects the short form, and `only` the rows with that name."""
     wanted = [row for row in ROWS.values() if only in row.name and (row.smoke or not smoke)]
@@ -74,7 +74,7 @@ def run(
         tell("plain calls")
         met = [future.result() for future in plain]
         at_rates = [future.result() for future in declared]
-    over_sockets = [] if smoke or only else sockets.measured(tell)
+    over_sockets = [] if smoke or only else sockets.measured()
     return section(found, met, at_rates, over_sockets)
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ import attrs
 from benchmarks.drivers import NAME, TOKEN, bare_aiohttp
 from benchmarks.limits.rows import WORKERS
 from benchmarks.limits.world import LATENCY
+from benchmarks.parts import tell
 from benchmarks.server import ROOT, find_nginx, free_port
 from benchmarks.worker import DeviceIds
 from enapter_async import Client, UpdateDevice, fleet
@@ -135,7 +136,7 @@ def against_nginx(*, count: int = COUNT) -> list[Job]:
     ]
 
 
-def measured(tell: Callable[[str], None]) -> list[Job]:
+def measured() -> list[Job]:
     """Measure all of them."""
     tell("over a real socket")
     return [*by_chance(), *against_nginx()]

@@ -129,12 +129,11 @@ def test_the_largest_jobs_are_compared_with_the_smallest() -> None:
 
 
 def test_a_job_without_and_with_a_journal_is_measured(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(growth, "repeats", lambda _size: 1)
-    told: list[str] = []
-    found, failures = growth.measure([20], server.base_url, None, tell=told.append)
-    assert len(told) == 2
+    found, failures = growth.measure([20], server.base_url, None)
+    assert len(capsys.readouterr().err.splitlines()) == 2
     assert failures == []
     assert {pair: len(cells) for pair, cells in found.items()} == {
         ("none", 20): 1,
