@@ -255,8 +255,9 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a token leaks in a cause": Break(
             f"{_SESSION}.exchange",
-            "failure = way.failure(error, connect, self._host)",
-            "failure = way.failure(error, connect, self._host); failure.error.__cause__ = error",
+            "failure = exchange.failure(error, connect, self._host)",
+            "failure = exchange.failure(error, connect, self._host); "
+            "failure.error.__cause__ = error",
             by="test_security.py::test_no_secret_is_shown_whatever_fails",
         ),
         "a hook is told the token": Break(
