@@ -230,12 +230,13 @@ class Planner:
         state = None if key is None else self._snapshot.by_key(key)
         problem = next((row[4] for row in rows if row[4] is not None), None)
         asked = [self._asked(*row[1:4]) for row in rows if row[2] is not None]
-        owner = self._owner(address, key, problem)
-        facts = None
+        found = Found(key=key, state=state, problem=problem)
+        thing, facts = parse(address), None
+        # The object that the address names, or that a part belongs to.
+        owner = self._snapshot.find(thing.owner) if thing.part else found
         if owner.state is not None:
-            thing = parse(address)
             facts = noun_named(thing.noun).facts_at(thing.name, owner.state)
-        for decision in judge(asked, Found(key=key, state=state, problem=problem), owner):
+        for decision in judge(asked, found, owner):
             self._put(address, facts, decision)
         for row in rows:
             if row[2] is None:
@@ -251,13 +252,6 @@ class Planner:
             expected=None if expected is None else json.loads(expected),
             lacks=next(filter(None, (self._lacks.get(each) for each in operation.needs())), ""),
         )
-
-    def _owner(self, address: str, key: str | None, problem: str | None) -> Found:
-        """Return the object that an address names, or that a part belongs to, as it was found."""
-        if parse(address).part:
-            return self._snapshot.owner(address)
-        state = None if key is None else self._snapshot.by_key(key)
-        return Found(key=key, state=state, problem=problem)
 
     def _put(self, address: str, facts: Facts | None, decision: Decision) -> None:
         operation, before = decision.operation, decision.before

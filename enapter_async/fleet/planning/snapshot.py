@@ -303,11 +303,6 @@ class Snapshot:
             return Found(problem=problem)
         return Found(key=found, state=self.by_key(found))
 
-    def owner(self, key: str) -> Found:
-        """Return the object that a wanted address belongs to: for a part, the whole object."""
-        pieces = parse(key)
-        return self.find(pieces.owner if pieces.part else key)
-
     def by_key(self, key: str) -> Any:
         """Return the state of an object that was read."""
         read_by, text = self._scratch.execute(
