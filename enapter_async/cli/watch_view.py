@@ -24,7 +24,7 @@ from enapter_async.cli.watched_run import Look
 from enapter_async.converter import unstructure
 from enapter_async.errors import reason_of
 from enapter_async.fleet.outcomes import State, outcome_row
-from enapter_async.fleet.reporting.troubles import Trouble
+from enapter_async.fleet.reporting.status import Trouble
 from enapter_async.fleet.waits import minutes
 from enapter_async.models.logs import LogRecord
 from enapter_async.text import plain, rfc3339

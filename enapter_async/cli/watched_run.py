@@ -18,8 +18,7 @@ from enapter_async.fleet.distributed.job_reading import JobStatusReader
 from enapter_async.fleet.distributed.job_status import JobStatus, unserved_text, worker_command
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.reporting.status import StatusReader
-from enapter_async.fleet.reporting.troubles import Trouble, sampled_targets
+from enapter_async.fleet.reporting.status import StatusReader, Trouble, sampled_targets
 from enapter_async.operation import Target
 from enapter_async.text import plain
 

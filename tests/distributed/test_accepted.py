@@ -10,7 +10,7 @@ from enapter_async.emulator import Behaviour, Commands, Drop, Emulator, World
 from enapter_async.fleet import State
 from enapter_async.fleet.distributed.job_reading import JobStatusReader
 from enapter_async.fleet.journal.names import read_journal
-from enapter_async.fleet.reporting.troubles import Trouble, sampled_targets
+from enapter_async.fleet.reporting.status import Trouble, sampled_targets
 from enapter_async.operations.commands import CreateExecution
 from tests.distributed.jobs import ended, submitted, worker
 

@@ -10,7 +10,7 @@ from enapter_async.fleet.distributed.job_status import JobStatus
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.replay import Replay
-from enapter_async.fleet.reporting.troubles import Trouble, evenly_spread, latest_troubles
+from enapter_async.fleet.reporting.status import Trouble, evenly_spread, latest_troubles
 from enapter_async.operation import Target
 
 _BAD: Final = ("differs", "pending", "failed", "unknown")

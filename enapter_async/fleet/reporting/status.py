@@ -1,11 +1,12 @@
 """Reads a run's status from its journal alone, and lists the possible next steps."""
 
 import contextlib
+import heapq
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -18,18 +19,19 @@ from enapter_async.fleet.journal.records import (
     WAVE_NOT_PASSED,
     WAVE_PASSED,
     Event,
+    earlier_outcome,
 )
-from enapter_async.fleet.journal.replay import Mark, Replay
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
-from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.pace_notes import PACE, pace_in
 from enapter_async.fleet.reading import FINDABLE
-from enapter_async.fleet.reporting.troubles import Trouble, latest_troubles
 from enapter_async.limits.pace import Pace
-from enapter_async.operation import Repeat
+from enapter_async.operation import Repeat, Target
 
 _CREATED: Final = "created_ms"
 _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
+_BAD: Final = (Mark.DIFFERS, Mark.PENDING, Mark.FAILED, Mark.UNKNOWN)
 
 
 @attrs.frozen(kw_only=True)
@@ -148,6 +150,37 @@ def created_at(facts: Mapping[str, str]) -> str | None:
     if created is None:
         return None
     return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
+
+
+@attrs.frozen(kw_only=True)
+class Trouble:
+    """The outcome of an operation that was not done, and when it was recorded (ms since 1970)."""
+
+    outcome: Outcome[Any]
+    at_ms: int
+
+
+def latest_troubles(journal: Journal, replay: Replay, most: int) -> tuple[Trouble, ...]:
+    """Return the latest operations that were not done, latest first."""
+    bad = (seq for seq in replay.with_mark(*_BAD) if seq in replay.last_event)
+    found = []
+    for seq in heapq.nlargest(most, bad, key=replay.last_event.__getitem__):
+        item, event = journal.item(seq), journal.event(replay.last_event[seq])
+        if item is not None:
+            state = STATE_OF_MARK[Mark(replay.marks[seq])]
+            found.append(Trouble(outcome=earlier_outcome(item, state, event), at_ms=event.at_ms))
+    return tuple(found)
+
+
+def sampled_targets(journal: Journal, most: int) -> tuple[Target, ...]:
+    """Return the targets of items that are evenly spread over a run, each once."""
+    items = (journal.item(seq) for seq in evenly_spread(journal.last_seq() + 1, most))
+    return tuple(dict.fromkeys(each.operation.target() for each in items if each is not None))
+
+
+def evenly_spread(number: int, most: int) -> range:
+    """Return at most `most` of the first `number` whole numbers."""
+    return range(0, number if most else 0, max(1, -(-number // max(most, 1))))
 
 
 class StatusReader:

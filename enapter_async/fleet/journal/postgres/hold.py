@@ -32,7 +32,7 @@ from enapter_async.fleet.journal.postgres.connections import (
     told,
     within,
 )
-from enapter_async.fleet.journal.postgres.copying import copied
+from enapter_async.fleet.journal.postgres.reading import copied
 from enapter_async.fleet.journal.postgres.rows import (
     COPY_FACTS,
     COPY_ITEMS,

@@ -1,14 +1,33 @@
-"""Read a run in PostgreSQL, for its status, reports, results and undo; blocking, by pages."""
+"""Read a run in PostgreSQL, by pages: for reports and undo as it is, and for a session as a copy.
+
+A session copies the rows of earlier sessions once, when it starts, so its reads never wait for the
+network on the event loop.
+"""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import bounded, driver, reporting
 from enapter_async.fleet.journal.postgres.schema import SCHEMA
-from enapter_async.fleet.journal.reading import Dialect, Journal
+from enapter_async.fleet.journal.reading import (
+    EVENT_COLUMNS,
+    WHOLE_ITEM_COLUMNS,
+    Dialect,
+    Journal,
+)
+from enapter_async.fleet.journal.sqlite.journal import DIALECT
+from enapter_async.fleet.journal.sqlite.schema import (
+    ADD_EVENT,
+    ADD_FACT,
+    ADD_ITEM,
+    scratch_journal,
+)
+
+_COPIED_ROWS: Final = 2000
+"""How many rows one page of a copy has."""
 
 
 def in_order(sql: str) -> str:
@@ -69,3 +88,34 @@ class PostgresJournal(Journal):
     def _reached(self) -> Iterator[None]:
         with reporting(f"{self.name} cannot be read"), bounded(self._connection):
             yield
+
+
+async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], None]) -> Journal:
+    """Return a journal with a copy of a run's rows; closing it discards the copy.
+
+    `connection` is psycopg's for an event loop; `on_page` is called after each page.
+    """
+    dialect = dialect_of(run)
+    with scratch_journal() as scratch:
+        facts = f"SELECT key, value FROM {SCHEMA}.fact WHERE run = %s"
+        cursor = await connection.execute(facts, (run,))
+        scratch.executemany(ADD_FACT, await cursor.fetchall())
+        for query, insert in (
+            (dialect.items(WHOLE_ITEM_COLUMNS), ADD_ITEM),
+            (dialect.events(EVENT_COLUMNS), ADD_EVENT),
+        ):
+            last = -1
+            while page := await _page(connection, query, last):
+                scratch.executemany(insert, page)
+                last = page[-1][0]
+                on_page()
+    return Journal(name, scratch, DIALECT)
+
+
+async def _page(connection: Any, query: str, last: int) -> list[Any]:
+    cursor = driver().AsyncClientCursor(connection)
+    await cursor.execute(in_order(query), (last, _COPIED_ROWS))
+    while cursor.nextset():
+        pass
+    found: list[Any] = await cursor.fetchall()
+    return found
