@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import attrs
 
-from enapter_async.emulator.request import Call, Noun, Request, no_endpoint, text
+from enapter_async.emulator.request import Call, Noun, Request, fits, no_endpoint, text
 from enapter_async.emulator.state import (
     Device,
     Refusal,
@@ -30,13 +30,6 @@ Ending = Literal["succeed", "error", "time out", "never answer"]
 
 STATES: Final = ("NEW", "IN_PROGRESS", "SUCCESS", "ERROR", "TIMEOUT", "UNSYNC")
 _ORDERS: Final = ("CREATED_AT_ASC", "CREATED_AT_DESC")
-_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "boolean": (bool,),
-    "string": (str,),
-    "integer": (int,),
-    "float": (int, float),
-    "array_of_strings": (list,),
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -279,13 +272,12 @@ def _check(arguments: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
             if rules.get("required") and "default" not in rules:
                 raise _wrong(name, "It is required.")
             continue
-        kinds = _TYPES.get(rules.get("type", ""))
-        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) != (bool in kinds))):
+        if not fits(value, rules.get("type")):
             raise _wrong(name, f"It must be of type {rules['type']}.")
         choices = rules.get("enum")
         if choices and value not in choices:
             raise _wrong(name, "It is not one of the allowed values.")
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if fits(value, "float"):
             least, most = rules.get("min", value), rules.get("max", value)
             if not least <= value <= most:
                 raise _wrong(name, "It is out of range.")

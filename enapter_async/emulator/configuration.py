@@ -1,10 +1,10 @@
 """The emulator's endpoints for device configuration (API page "Device Configuration")."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
+from enapter_async.emulator.request import Call, Noun, Request, fits, no_endpoint
 from enapter_async.emulator.state import (
     Device,
     Refusal,
@@ -19,22 +19,6 @@ NOT_CONFIGURED: Final = "not_configured"
 """The alert of a device that lacks a required value."""
 MASK: Final = "***"
 """Replaces a sensitive value in the log, and in answers if `mask_sensitive` is set."""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "boolean": lambda value: isinstance(value, bool),
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: _is_number(value) and not value % 1,
-    "float": _is_number,
-    "array_of_strings": lambda value: (
-        isinstance(value, list) and all(isinstance(each, str) for each in value)
-    ),
-    "json": lambda _: True,
-}
 
 
 class Configuration(Noun):
@@ -103,7 +87,7 @@ class Configuration(Noun):
             raise invalid_parameter("set", "It must be an object, and reset a list.")
         _known((*wanted, *reset), parameters)
         for name, value in wanted.items():
-            if not _TYPES.get(parameters[name].get("type", ""), _TYPES["json"])(value):
+            if not fits(value, parameters[name].get("type")):
                 raise _wrong(name, f"It must be of type {parameters[name]['type']}.")
         for name in reset:
             if parameters[name].get("required") and parameters[name].get("default") is None:

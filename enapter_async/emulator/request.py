@@ -147,6 +147,19 @@ def needed_text(asked: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def fits(value: Any, kind: Any) -> bool:
+    """Return whether a value has a type of the manifest; it has any that is not known."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    match kind:
+        case "boolean" | "string":
+            return isinstance(value, bool if kind == "boolean" else str)
+        case "integer" | "float":
+            return number and (kind == "float" or not value % 1)
+        case "array_of_strings":
+            return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return True
+
+
 def no_endpoint() -> Refusal:
     """Return the 404 for a method and path that no endpoint has."""
     return not_found("There is no such endpoint.")
