@@ -192,6 +192,36 @@ def test_the_last_event_gives_an_items_state(journal: SQLiteJournal) -> None:
     assert Replay(journal).marks[2] == Mark.UNTOUCHED
 
 
+class Growing:
+    """A journal to which a run adds an item and its intent before each of the first 10 reads."""
+
+    def __init__(self, journal: SQLiteJournal) -> None:
+        self._journal = journal
+        self.size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if self.size == 10:
+            return getattr(self._journal, name)
+        item = WorkItem(seq=self.size, operation=rename(f"d{self.size}"))
+        intent = event_row(self.size, "intent", 1, attempt=1)
+        self._journal.add([item_row(item)], [intent], {}, full=False)
+        self.size += 1
+        return getattr(self._journal, name)
+
+
+def test_items_that_a_run_adds_while_they_are_read_are_read_next_time(
+    journal: SQLiteJournal,
+) -> None:
+    for _ in journal.begin({}, []):
+        pass
+    growing: Any = Growing(journal)
+    replay = Replay(growing)
+    while growing.size < 10:
+        replay.read_on(growing)
+    replay.read_on(growing)
+    assert list(replay.marks) == [Mark.INTENDED] * 10
+
+
 def test_a_second_runner_is_refused_and_the_first_continues(path: Path) -> None:
     first = RunLock.take(path)
     for _ in range(2):

@@ -80,12 +80,11 @@ class Replay:
         self.read_on(journal)
 
     def read_on(self, journal: Journal) -> None:
-        """Read the rows added to the journal since the last read."""
-        known = len(self.marks)
-        self.marks.extend(bytes([Mark.MISSING]) * (journal.last_seq() + 1 - known))
-        for seq, _ in journal.digests(after=known - 1):
-            self.marks[seq] = Mark.UNTOUCHED
+        """Read the rows added to the journal since the last read; a run may add more meanwhile."""
+        self._read_items(journal)
         for number, seq, kind, attempt in journal.marks(after=self._read_to):
+            if isinstance(seq, int) and seq >= len(self.marks):
+                self._read_items(journal)  # this one was added meanwhile
             if not (isinstance(seq, int) and 0 <= seq < len(self.marks)):
                 raise damaged(
                     journal.name, f"event {number} refers to an item {seq} that does not exist"
@@ -94,6 +93,14 @@ class Replay:
                 raise damaged(journal.name, f"event {number} has no intent number")
             self._take(number, seq, kind, attempt)
             self._read_to = number
+
+    def _read_items(self, journal: Journal) -> None:
+        known = len(self.marks)
+        self.marks.extend(bytes([Mark.MISSING]) * (journal.last_seq() + 1 - known))
+        for seq, _ in journal.digests(after=known - 1):
+            if not 0 <= seq < len(self.marks):
+                return  # added since the last line, and read next time
+            self.marks[seq] = Mark.UNTOUCHED
 
     def _take(self, number: int, seq: int, kind: str, attempt: int | None) -> None:
         if kind == ACKNOWLEDGED:
