@@ -186,10 +186,9 @@ class Lines:
         self._estimate.advance()
         steps = done * _PLAIN_STEPS // self._total
         if steps > (done - 1) * _PLAIN_STEPS // self._total:
-            _log(
-                f"{done} of {self._total}: {counts_text(self._counts)}, "
-                f"{counted(self._watch.failed.total(), 'failed attempt')}{self._left(left)}"
-            )
+            told = f"{done} of {self._total}: {counts_text(self._counts)}"
+            failed = counted(self._watch.failed.total(), "failed attempt")
+            tell(with_time(f"{told}, {failed}{self._left(left)}"))
 
     def tell(self, event: RunEvent) -> None:
         """Show an event of the run."""
@@ -205,15 +204,11 @@ class Lines:
             if limited == self._limited:
                 return  # a log need not show each step of the rate
             self._limited = limited
-        _log(event_text(event))
+        tell(with_time(event_text(event)))
 
     def _left(self, number: int) -> str:
         seconds = self._estimate.left(number)
         return f", {minutes(seconds)} left" if seconds is not None and number else ""
-
-
-def _log(line: str) -> None:
-    tell(with_time(line))
 
 
 def with_time(line: str) -> str:
@@ -232,17 +227,14 @@ def event_text(event: RunEvent) -> str:
             return plain(str(pace))
         case WaveBegan(number=number, size=size, waves=waves):
             of = "" if waves is None else f" of {waves}"
-            return f"wave {number}{of}{'' if size is None else f': {_operations(size)}'}"
+            of += "" if size is None else f": {counted(size, 'operation')}"
+            return f"wave {number}{of}"
         case WavePassed(number=number, read_back=read_back, not_configured=apart):
-            told = f", {_operations(read_back)} read back" if read_back else ""
+            told = f", {counted(read_back, 'operation')} read back" if read_back else ""
             told += f", {apart} not configured" if apart else ""
             return f"wave {number} passed{told}"
         case RunStopped(error=error):
             return f"stopped: {reason_of(error)}"
-
-
-def _operations(number: int) -> str:
-    return counted(number, "operation")
 
 
 def counts_text(counts: Any) -> str:

@@ -31,11 +31,14 @@ from enapter_async.operation import Operation
 from enapter_async.text import plain
 
 
-def check_place(output: str | None, *, show: bool) -> None:
-    """Refuse, before anything is sent, to generate credentials that nobody would receive.
+def write_credentials(
+    settings: Settings, operation: Operation[Any], *, output: str | None, show: bool, form: str
+) -> None:
+    """Execute an operation that generates credentials, and write them as the options demand.
 
     Raises:
-        click.UsageError: there is no file, and standard output is not chosen or leads nowhere.
+        click.UsageError: nobody would receive them; nothing is sent then.
+        ConfigurationError: the new file of `--format env` exists already.
     """
     if output is None and not show:
         raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
@@ -43,18 +46,6 @@ def check_place(output: str | None, *, show: bool) -> None:
         raise click.UsageError(
             "standard output is closed or discarded, so the credentials need -o FILE"
         )
-
-
-def write_credentials(
-    settings: Settings, operation: Operation[Any], *, output: str | None, show: bool, form: str
-) -> None:
-    """Execute an operation that generates credentials, and write them as the options demand.
-
-    Raises:
-        click.UsageError: nobody would receive them.
-        ConfigurationError: the new file of `--format env` exists already.
-    """
-    check_place(output, show=show)
     as_env = form == "env"
     credentials: Credentials | None = output
     if as_env and output is not None:

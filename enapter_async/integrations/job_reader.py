@@ -46,11 +46,6 @@ class Look:
         wanted = self.file.wanted == "running" and not self.stop_requested
         return wanted and not self.held_by_runner
 
-    @property
-    def created_at(self) -> str | None:
-        """When the job was started, in UTC (RFC 3339)."""
-        return created_at(self.facts)
-
 
 class JobReader:
     """Reads one job: its whole journal once, and after that only newly written parts.

@@ -13,6 +13,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.reporting.status import created_at
 from enapter_async.fleet.run import Run
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import (
@@ -193,7 +194,7 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         id=folder.id,
         phase=phase,
         **about(seen.facts),
-        created_at=seen.created_at,
+        created_at=created_at(seen.facts),
         counts=counts,
         total=total,
         stopped=why,

@@ -153,23 +153,16 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """Return the progress as plain JSON, with `left` and `active`."""
+        fields = attrs.asdict(self)
+        lists = {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
         return {
-            "id": self.id,
+            **fields,
+            **lists,
             "phase": str(self.phase),
             "active": self.active,
-            "source": self.source,
-            "created_at": self.created_at,
             "counts": {str(state): number for state, number in self.counts.items()},
-            "total": self.total,
             "left": self.left,
             "rate": round(self.rate, 2),
-            "waves": [attrs.asdict(wave) for wave in self.waves],
-            "waiting": self.waiting,
-            "stopped": self.stopped,
-            "next_steps": list(self.next_steps),
-            "started_by": self.started_by,
-            "workers": list(self.workers),
-            "credentials": list(self.credentials),
         }
 
 
