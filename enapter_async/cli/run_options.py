@@ -85,13 +85,7 @@ WAVES: Final = (
         help="Start with few devices and continue with more, spread over sites. The first two "
         "waves are read back and must have no faults. 'none' changes all devices in one wave.",
     ),
-    click.option(
-        "--hold",
-        type=click.FloatRange(min=0),
-        default=0.0,
-        metavar="SECONDS",
-        help="Wait this long between two waves.",
-    ),
+    seconds_option("--hold", "Wait this long between two waves.", 0.0),
     click.option(
         "--per-site",
         type=click.IntRange(min=1),

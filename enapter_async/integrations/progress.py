@@ -4,6 +4,7 @@ import enum
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from operator import sub
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -197,9 +198,9 @@ class Progress:
 
     def __init__(self, report: Callable[[], Report]) -> None:
         self._report = report
-        self._ended: list[Wave] = []
-        self._wave: Wave | None = None
-        self._done = self._not_done = 0
+        self._waves: list[Wave] = []
+        self._before: tuple[int, int] | None = None
+        """The counts before the wave in progress."""
         self._wait: Wait | None = None
         self.stopped = ""
 
@@ -211,38 +212,30 @@ class Progress:
             case RunGoesOn():
                 self._wait = None
             case WaveBegan():
-                self._end_wave()
-                self._done, self._not_done = self._counted()
-                self._wave = Wave(number=event.number, size=event.size, of=event.waves)
+                self._count()
+                self._before = self._counted()
+                self._waves.append(Wave(number=event.number, size=event.size, of=event.waves))
             case WavePassed():
-                if self._wave is not None:
-                    passed = attrs.evolve(self._wave, passed=True, read_back=event.read_back)
-                    self._wave = passed
-                    self._end_wave()
+                self._count(passed=True, read_back=event.read_back)
+                self._before = None
             case RunStopped(error=error):
                 self.stopped = words_for(error)
 
     def waves(self) -> tuple[Wave, ...]:
         """Return the waves that started in this session, in order."""
-        present = self._present()
-        return tuple(self._ended if present is None else [*self._ended, present])
+        self._count()
+        return tuple(self._waves)
 
     def waiting(self, now: float) -> str:
         """Return in words why the run waits, or ""."""
         return "" if self._wait is None else self._wait.text(now)
 
-    def _end_wave(self) -> None:
-        present = self._present()
-        if present is not None:
-            self._ended.append(present)
-        self._wave = None
-
-    def _present(self) -> Wave | None:
-        """Return the current wave with counts: waves run in turn, so recent ends belong to it."""
-        if self._wave is None:
-            return None
-        done, not_done = self._counted()
-        return attrs.evolve(self._wave, done=done - self._done, not_done=not_done - self._not_done)
+    def _count(self, **passed: Any) -> None:
+        """Count for the wave in progress: waves run in turn, so recent ends belong to it."""
+        if self._before is not None:
+            done, not_done = map(sub, self._counted(), self._before)
+            last = attrs.evolve(self._waves[-1], done=done, not_done=not_done, **passed)
+            self._waves[-1] = last
 
     def _counted(self) -> tuple[int, int]:
         counts = self._report().counts
