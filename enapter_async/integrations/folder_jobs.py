@@ -67,7 +67,7 @@ class FolderJobs:
     async def close(self) -> None:
         """Stop the jobs cleanly; they are still meant to run, and may continue at next start."""
         running = list(self._live.values())
-        tasks = [live.task for live in running if live.task is not None]
+        tasks = [live.task for live in running]
         for live in running:
             live.leave()
         try:
@@ -75,7 +75,7 @@ class FolderJobs:
                 await asyncio.wait(tasks, timeout=self._grace)
         finally:
             for live in running:
-                if live.task is not None and not live.task.done():
+                if not live.task.done():
                     live.run.cut()
             if tasks:
                 await asyncio.wait(tasks)
@@ -103,8 +103,7 @@ class FolderJobs:
             rollout=rollout,
         )
         file.write(folder)
-        await self._begin(live)
-        return live.view()
+        return await self._begin(live)
 
     async def resume(self, job: str, **options: Any) -> Job:
         """Continue a job with options of its journal."""
@@ -120,8 +119,7 @@ class FolderJobs:
         live = Session(self._client, folder, file, reader, facts=seen.facts, total=total)
         journal = JournalOptions(path=folder.journal, **options)
         live.run = Run(self._client, None, live.options(), journal=journal)
-        await self._begin(live)
-        return live.view()
+        return await self._begin(live)
 
     async def stop(self, job: str) -> Job:
         """Stop a job, here or, through a file in its folder, in another process."""
@@ -171,13 +169,14 @@ class FolderJobs:
         if job in self._live:
             raise RunBusyError(f"job {job} is already running here")
 
-    async def _begin(self, live: Session) -> None:
-        """Start the session's task, and wait until it has opened its journal."""
+    async def _begin(self, live: Session) -> Job:
+        """Start the session's task, wait until it has opened its journal, and return its status."""
         self._live[live.folder.id] = live
         live.task = asyncio.create_task(live.carry_out())
         live.task.add_done_callback(lambda _: self._live.pop(live.folder.id, None))
         # Shielded, so that an abandoned request does not stop the job.
         await asyncio.shield(live.opened)
+        return live.view()
 
 
 def generates(operations: Iterable[Any]) -> bool:

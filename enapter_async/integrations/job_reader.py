@@ -12,8 +12,7 @@ import attrs
 
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.journal.records import earlier_outcome
-from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.journal.stop_request import stop_request
@@ -140,10 +139,7 @@ def troubles_in(journal: Journal, replay: Replay, *, running: bool) -> Iterator[
     ):
         item = journal.item(seq)
         if item is not None:
-            number = replay.last_event.get(seq)
-            event = None if number is None else journal.event(number)
-            state = STATE_OF_MARK[Mark(replay.marks[seq])]
-            yield trouble(earlier_outcome(item, state, event))
+            yield trouble(replay.outcome(journal, item))
 
 
 def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:

@@ -38,6 +38,7 @@ class Session:
     """One session of a job, running in this process."""
 
     run: Run[Any]
+    task: asyncio.Task[None]
 
     def __init__(
         self,
@@ -51,7 +52,6 @@ class Session:
         new: bool = False,
     ) -> None:
         self.folder = folder
-        self.task: asyncio.Task[None] | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Checked here, because the task that waits for the session may have been cancelled.
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())

@@ -58,9 +58,7 @@ async def test_a_slow_watcher_receives_the_latest_state_and_nothing_is_queued(
         job = await jobs.start(renames(300))
         slow = await jobs.watch(job.id)
         await anext(slow)
-        session = sessions_of(jobs)[job.id].task
-        assert session is not None
-        await session
+        await sessions_of(jobs)[job.id].task
         heard = [event.data["left"] async for event in slow]
         assert heard[0] == 0, "the current state of what happened meanwhile is reported"
         assert len(heard) <= 3
