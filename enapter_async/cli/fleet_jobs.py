@@ -24,7 +24,7 @@ from enapter_async.cli.run_options import NewJob, given_run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import output_console, show_counts, show_lines, show_report
 from enapter_async.client import Client
-from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.errors import EnapterError
 from enapter_async.fleet.distributed.job import Job, distribute
 from enapter_async.fleet.distributed.job_status import JobStatus, unserved_text, worker_command
 from enapter_async.fleet.distributed.partitions import SIZE
@@ -35,6 +35,7 @@ from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import LAST
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.private_files import check_new
 from enapter_async.fleet.reporting.results import write_result_files
 from enapter_async.limits.limiter import Limiter
 from enapter_async.text import counted, plain
@@ -335,8 +336,5 @@ def report_path(job: Job, output: str | None, *, replace: bool) -> Path:
     if output is None and folder is not None:
         return folder / "report.html"
     path = Path(output or f"{job.name.replace('/', '-')}.html")
-    if path.exists() and not replace:
-        raise ConfigurationError(
-            f"{path} already exists; choose another file with -o, or use --force"
-        )
+    check_new(path, replace=replace)
     return path

@@ -46,6 +46,7 @@ from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, runs_directory
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.private_files import check_new
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.results import write_result_files
 from enapter_async.fleet.reporting.status import RunStatus
@@ -315,16 +316,20 @@ def report_run(settings: Settings, *, run: str, output: str | None, force: bool)
     if (job := job_at(run)) is not None:
         path = report_path(job, output, replace=force)
         write_report(job, path, name=job.name)
-        with although_unheard():
-            click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
-        return
-    folder = find_place(run)
+    else:
+        path = _report(find_place(run), output, force=force)
+    with although_unheard():
+        click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
+
+
+def _report(folder: Place, output: str | None, *, force: bool) -> Path:
+    """Write the report of a run, and return its path."""
     if isinstance(folder, AddressedRun):
         folder.make_folder()
     path = folder.path / "report.html" if output is None else Path(output)
-    if output is not None and path.exists() and not force:
-        raise ConfigurationError(f"{output} already exists; --force replaces it")
-    if output is None and not os.access(folder.path, os.W_OK):
+    if output is not None:
+        check_new(output, replace=force)
+    elif not os.access(folder.path, os.W_OK):
         raise ConfigurationError(
             f"{folder.path} is not writable; choose another place with -o FILE"
         )
@@ -332,8 +337,7 @@ def report_run(settings: Settings, *, run: str, output: str | None, force: bool)
         write_report(folder.journal, path, run=folder.id, results=_results(folder))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
-    with although_unheard():
-        click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
+    return path
 
 
 def _results(folder: Place) -> list[Path]:

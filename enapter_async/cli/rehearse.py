@@ -13,6 +13,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.endings import exit_of_report
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import check_output
 from enapter_async.cli.options import Settings, faults_option, is_quiet, shared_command, tell
 from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
@@ -193,8 +194,7 @@ def rehearse_plan(
     devices, roles and rate limits are not in the plan. Options for server, token, attempts and
     deadline have no effect here.
     """
-    if page is not None and Path(page).exists() and not force:
-        raise ConfigurationError(f"{page} already exists; --force replaces it")
+    check_output(page, force=force, source=plan)
     with (
         read_plan(plan) as read,
         tempfile.TemporaryDirectory(prefix="enapter-rehearsal-") as folder,
