@@ -43,7 +43,8 @@ _WHY = {
     Lasting.DELETION: "deleted devices stay deleted",
     Lasting.CONFIGURATION: "generated configurations cannot be taken back",
     Lasting.EMPTY: "fields were empty, and cannot be emptied again",
-    Lasting.NO_BEFORE: "changes were not planned (`fleet plan`), so earlier values are not known",
+    Lasting.NO_BEFORE: "changes without earlier values, which only a plan (`fleet plan`) records",
+    Lasting.CREATED: "changes of what the run itself created, which had no earlier values",
     Lasting.OPERATION: "operations do not define how to undo them",
 }
 

@@ -118,6 +118,13 @@ async def test_what_follows_a_device_that_was_not_created_is_held(
     )
     assert again.ok
     assert emulator.world.count("provision") == 2
+    back = await fleet.undo(client, journal.path)
+    back.plan.close()
+    assert {str(why): number for why, number in back.lasting.items() if number} == {
+        "created": 2,  # the blueprint of each, which had none before
+        "configuration": 2,
+        "no way back": 2,
+    }
 
 
 async def test_a_plan_refuses_a_slug_that_another_device_has(client: Client) -> None:

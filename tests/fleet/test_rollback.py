@@ -96,6 +96,7 @@ async def test_irreversible_operations_are_counted_and_named(tmp_path: Path) -> 
         Lasting.CONFIGURATION: 1,
         Lasting.EMPTY: 1,
         Lasting.NO_BEFORE: 0,
+        Lasting.CREATED: 0,
         Lasting.OPERATION: 0,
     }
     assert back.examples[Lasting.EMPTY] == (f"blueprint_id of {uuid(3)}",)

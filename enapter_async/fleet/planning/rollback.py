@@ -43,6 +43,7 @@ CREATE TABLE net (
 CREATE TABLE done (seq INTEGER PRIMARY KEY, key TEXT, operation TEXT);
 CREATE INDEX done_by_key ON done (key, seq);
 CREATE TABLE gone (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE made (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _KEEP_NET: Final = """
 INSERT INTO net VALUES (?, ?, ?, ?, ?)
@@ -60,7 +61,9 @@ class Lasting(enum.StrEnum):
     EMPTY = "empty"
     """The field was empty, and the API treats null and "" as "leave unchanged"."""
     NO_BEFORE = "no before-values"
-    """The run was not planned, so the earlier values are unknown."""
+    """The earlier values are unknown, because no plan has read them."""
+    CREATED = "created"
+    """The run itself created the object that it changed, so there are no earlier values."""
     OPERATION = "no way back"
     """The operation does not define how to undo it."""
 
@@ -207,6 +210,8 @@ class _Rollback:
         key, name = address_of(operation) or "", described(operation)
         if operation.repeat is Repeat.READ:
             return
+        if operation.target().id is None:
+            self._scratch.execute("INSERT OR IGNORE INTO made VALUES (?)", (key,))
         if operation.holds(None):
             self._scratch.execute("INSERT OR IGNORE INTO gone VALUES (?)", (key,))
             self._tell(Lasting.DELETION, bare(key))
@@ -215,7 +220,8 @@ class _Rollback:
         elif operation.repeat is Repeat.ONCE or not operation.changes():
             self._tell(Lasting.OPERATION, name)
         elif item.before is None:
-            self._tell(Lasting.NO_BEFORE, bare(key))
+            made = self._scratch.execute("SELECT 1 FROM made WHERE key = ?", (key,)).fetchone()
+            self._tell(Lasting.CREATED if made else Lasting.NO_BEFORE, bare(key))
         else:
             text = json.dumps(operation_to_json(operation))
             self._scratch.execute("INSERT INTO done VALUES (?, ?, ?)", (item.seq, key, text))
