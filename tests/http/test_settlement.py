@@ -40,7 +40,7 @@ ENDS: dict[str, Step] = {
     "refused": ignored(errors(429)),
     "refused-503": ignored(errors(503, ("Retry-After", "1"))),
     "conflict": ignored(errors(409)),
-    "bad-request": ignored(errors(400)),
+    "forbidden": ignored(errors(403)),
     "unauthorized": ignored(errors(401)),
     "server-error": ignored(html(502)),
     "redirect": ignored(answer(302, None, ("Location", "/elsewhere"))),
