@@ -291,6 +291,8 @@ class AssignBlueprint(OnDevice[Device]):
 class GenerateConfig(OnDevice[CommunicationConfig]):
     """Generate a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
 
+    The API page does not require a protocol; it is required here, because no default is documented.
+
     Not safe to repeat: each request that arrives creates new credentials, and no read shows
     whether one did. The API refuses devices that communicate via UCM_LUA or UCM_EMBEDDED.
 
