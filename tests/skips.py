@@ -79,12 +79,8 @@ ALLOWED: Sequence[AllowedSkip] = (
         "tests/contract/test_phases.py::*session*row24-nine-interim-answers*",
     ),
     AllowedSkip(
-        "a session cannot inspect a connection before its use",
-        "tests/http/test_network_faults.py::test_row13_*session*",
-    ),
-    AllowedSkip(
         "the server's own transport sends RST only when the loop turns",
-        "tests/http/test_network_faults.py::test_row13_*rst-loop-not-turned*",
+        "tests/http/test_connection_reuse.py::test_row13_*rst-loop-not-turned*",
     ),
 )
 

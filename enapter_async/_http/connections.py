@@ -15,7 +15,13 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser
 
 from enapter_async._http.sweeper import Sweeper
-from enapter_async._http.transport import LARGEST_FIELD
+from enapter_async._http.transport import (
+    LARGEST_FIELD,
+    LAX_PARSER,
+    WITHOUT_BODY,
+    announces_body,
+    is_sending,
+)
 
 REST_SECONDS: Final = 1.0
 """How long an idle connection is kept before it returns to aiohttp's pool."""
@@ -23,8 +29,9 @@ INTERIM_LIMIT: Final = 8
 """How many 1xx answers may precede the final one."""
 _BUFFER_BYTES: Final = 256 * 1024
 """How much of a body may wait to be read before the connection is paused."""
+_MOST_AT_ONCE: Final = 16 * 1024
+"""The size of a request that the system takes at once, even if the server does not read."""
 _SWITCHING: Final = 101
-_WITHOUT_BODY: Final = frozenset((204, 304))
 
 Answer = tuple[Any, aiohttp.StreamReader]
 """The head of an answer, as aiohttp's parser returns it, and its body as it arrives."""
@@ -49,7 +56,7 @@ class Connection(BaseProtocol):
     """
 
     __slots__ = (
-        *("_answer", "_body", "_interim", "pooled", "fault", "handler", "late", "link"),
+        *("_answer", "_body", "_interim", "_obscure", "pooled", "fault", "handler", "late", "link"),
         *("pending", "rests_since", "spared", "until", "usable"),
     )
 
@@ -79,6 +86,8 @@ class Connection(BaseProtocol):
         self._answer: asyncio.Future[Answer | None] | None = None
         self._body: aiohttp.StreamReader | None = None
         self._interim = 0
+        self._obscure = False
+        """Whether a part of a large request may be unsent, which TLS does not tell."""
         link.set_protocol(self)
 
     def send(self, request: bytes) -> "asyncio.Future[Answer | None]":
@@ -88,17 +97,34 @@ class Connection(BaseProtocol):
         self._body = None
         self._interim = 0
         self._answer = answer = self._loop.create_future()
+        if len(request) > _MOST_AT_ONCE and self.link.get_extra_info("sslcontext") is not None:
+            self.usable = False
+            self._obscure = True
         self.link.write(request)
         return answer
 
     def is_clean(self) -> bool:
-        """Return whether request and answer are complete, so that another exchange may follow."""
-        body = self._body
-        return self.usable and not self.writing_paused and body is not None and body.is_eof()
+        """Return whether request and answer are complete, so that another exchange may follow.
 
-    def close(self) -> None:
-        """Close the connection; a request that is still being sent ends there."""
-        if self.writing_paused:
+        Not if anything follows the answer, such as the beginning of another one.
+        """
+        body = self._body
+        parser: Any = self._parser
+        if not self.usable or body is None or not body.is_eof():
+            return False
+        if LAX_PARSER and (parser._lines or parser._tail):  # noqa: SLF001 - its end tells less
+            return False
+        try:
+            return not self.link.get_write_buffer_size() and parser.feed_eof() is None
+        except Exception:  # noqa: BLE001 - aiohttp's parsers raise many kinds
+            return False
+
+    def close(self, *, whole: bool = True) -> None:
+        """Close the connection: at once, if a part of request or answer is or may be missing.
+
+        Otherwise, a request that is still being sent would be sent to its end.
+        """
+        if not whole or self._obscure or is_sending(self.link):
             self.link.abort()
         self.pooled.close()
 
@@ -138,8 +164,11 @@ class Connection(BaseProtocol):
                 self.usable = False  # the latter would be a second answer to one request
             if self._body is None:
                 self._body = body
+                shown = body
+                if head.code in WITHOUT_BODY:
+                    shown = aiohttp.EMPTY_PAYLOAD
+                    self.usable &= not announces_body(head.code, head.headers)
                 if not answer.done():
-                    shown = aiohttp.EMPTY_PAYLOAD if head.code in _WITHOUT_BODY else body
                     answer.set_result((head, shown))
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -166,7 +195,7 @@ class Connection(BaseProtocol):
             answer.set_result(None)
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(aiohttp.ClientPayloadError(type(fault).__name__))
-        self.link.close()
+        self.link.abort()
 
 
 class Connections(Sweeper[Connection]):
@@ -182,13 +211,17 @@ class Connections(Sweeper[Connection]):
         self.resting: list[Connection] = []
         """The last connection used is reused first, so few connections stay open."""
 
-    def rest(self, connection: Connection) -> None:
-        """Keep an idle connection for the next exchange."""
-        if self._closed:
+    def end(self, connection: Connection, *, whole: bool) -> None:
+        """End an exchange, and keep its connection for the next one if nothing is left on it."""
+        self.working.discard(connection)
+        whole = whole and not connection.late
+        if not (whole and connection.is_clean()):
+            connection.close(whole=whole)
+        elif self._closed:
             connection.leave()
-            return
-        connection.rests_since = self._due  # the next sweep, at most `SWEEP_SECONDS` from now
-        self.resting.append(connection)
+        else:
+            connection.rests_since = self._due  # the next sweep, at most `SWEEP_SECONDS` from now
+            self.resting.append(connection)
 
     def drop(self) -> None:
         """Close the idle connections."""
@@ -196,9 +229,11 @@ class Connections(Sweeper[Connection]):
             self.resting.pop().close()
 
     def close(self) -> None:
-        """Stop watching, and return the idle connections to the pool."""
+        """Stop watching, abort the exchanges, and return the idle connections to the pool."""
         self._closed = True
         super().close()
+        for connection in self.working:
+            connection.abort()
         self._give_back(len(self.resting))
 
     def _tidy(self, now: float) -> bool:

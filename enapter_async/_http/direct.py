@@ -7,11 +7,8 @@ documented interface, and a contract test compares it with the installed aiohttp
 
 import asyncio
 import inspect
-import select
-import socket
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -34,6 +31,7 @@ from enapter_async._http.transport import (
     read_at_once,
     read_body,
     torn,
+    unread,
 )
 from enapter_async._http.wire import Wire
 from enapter_async.errors import ConfigurationError, HostDownError, TransportError
@@ -57,7 +55,7 @@ def probe(session: aiohttp.ClientSession) -> str:
         "BaseProtocol": (
             BaseProtocol,
             (
-                *("transport", "connected", "writing_paused", "resume_reading"),
+                *("transport", "connected", "resume_reading"),
                 *("_loop", "_parser", "_reading_paused"),
             ),
         ),
@@ -82,7 +80,11 @@ def probe(session: aiohttp.ClientSession) -> str:
     try:
         request = _key_request(session, URL("http://127.0.0.1/"), True)
         inspect.signature(connector.connect).bind(request, [], client_timeout(1.0))
-        _, _, _ = parser_for(BaseProtocol(loop), loop).feed_data(b"")
+        parser: Any = parser_for(BaseProtocol(loop), loop)
+        _, _, _ = parser.feed_data(b"")
+        parser.feed_eof()
+        if LAX_PARSER:
+            _ = parser._lines, parser._tail  # noqa: SLF001 - what `Connection.is_clean` needs
         known = request.connection_key.host == "127.0.0.1"
     except Exception as error:  # noqa: BLE001 - an unknown aiohttp version may raise anything
         return type(error).__name__
@@ -169,11 +171,7 @@ class DirectTransport:
         except Exception as error:  # noqa: BLE001 - after a write, it may have been sent
             kind = type(error).__name__
         finally:
-            connections.working.discard(connection)
-            if reply is None or reply.cut or connection.late or not connection.is_clean():
-                connection.close()
-            else:
-                connections.rest(connection)
+            connections.end(connection, whole=reply is not None and not reply.cut)
         if reply is not None:
             return _in_time(reply) if connection.late else reply
         if connection.late:
@@ -213,7 +211,7 @@ class DirectTransport:
         may_send = MAY_SEND.get()
         if isinstance(opened, Failure) or may_send is None or may_send():
             return opened
-        self._connections.rest(opened)
+        opened.leave()
         return not_sent(TransportError("its run was taken over, or may have been"), "Fenced")
 
     async def _connect(self, seconds: float) -> Connection | Failure:
@@ -264,7 +262,7 @@ class DirectTransport:
             return None
         pending = self._pending.get(protocol)
         if pending is None:
-            pending = _readable(transport.get_extra_info("socket"))
+            pending = unread(transport.get_extra_info("socket"))
             if not self._secured and pending():
                 return None
             self._pending[protocol] = pending
@@ -285,12 +283,3 @@ def _in_time(reply: Reply) -> Reply:
     if reply.framed and not reply.cut:
         return reply
     return reply._replace(cut="the response did not end in time", late=True)
-
-
-def _readable(sock: socket.socket) -> Callable[[], object]:
-    """Return a fast function; its result is true if the socket has unread bytes or was closed."""
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        return partial(poll.poll, 0)
-    return lambda: select.select([sock], [], [], 0)[0]

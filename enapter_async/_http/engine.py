@@ -205,7 +205,7 @@ class Engine:
             proxy=None if settings.proxy is None else settings.proxy.reveal(),
         )
         if settings.proxy is not None:
-            return SessionTransport(session, wire, tls)
+            return SessionTransport(session, wire, tls, own=True)
         missing = probe(session)
         if not missing:
             return DirectTransport(session, wire, tls)
@@ -214,7 +214,7 @@ class Engine:
             f"calls go through ClientSession.request, which is slower and less exact",
             RuntimeWarning,
         )
-        return SessionTransport(session, wire, tls)
+        return SessionTransport(session, wire, tls, own=True)
 
 
 _OPENED: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()

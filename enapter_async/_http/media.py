@@ -57,3 +57,13 @@ def is_of_media(media: tuple[str, ...], headers: Any) -> bool:
     """Return whether an answer has one of these media types, or names none."""
     media_type = media_type_of(headers)
     return not media_type or media_type in media
+
+
+def unended(headers: Any) -> str:
+    """Return the reason why an answer that is not JSON cannot be trusted to be whole, or "".
+
+    A JSON object ends where its last brace is; any other body only where its head says so.
+    """
+    if "Content-Length" in headers or "Transfer-Encoding" in headers:
+        return ""
+    return "the response does not say where it ends, so a cut would go unnoticed"

@@ -6,10 +6,14 @@ which part failed: a middleware, a resolver, a trace, or a proxy that refuses th
 """
 
 import asyncio
+import io
+import weakref
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from multidict import CIMultiDict
 from yarl import URL
@@ -19,17 +23,21 @@ from enapter_async._http.sweeper import Sweeper
 from enapter_async._http.transport import (
     LARGEST_FIELD,
     Timeouts,
+    announces_body,
     client_timeout,
     connect_failure,
+    is_sending,
     maybe,
     not_sent,
     read_at_once,
     read_body,
     torn,
+    unread,
 )
 from enapter_async._http.wire import FRESH, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
 
+_LARGE: Final = 1024 * 1024
 CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """The errors that aiohttp raises if there is no connection; it never retries after these."""
 
@@ -37,8 +45,11 @@ CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutErro
 class SessionTransport:
     """Exchanges through `ClientSession.request`, with aiohttp's own retries switched off."""
 
-    def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, wire: Wire, ssl: Any, *, own: bool = False
+    ) -> None:
         self._session = session
+        self._own = own
         self._origin = wire.origin
         self._host = wire.host
         self._wire = wire
@@ -63,8 +74,13 @@ class SessionTransport:
         """Do nothing: a session does not report which connection it used."""
 
     def close(self) -> None:
-        """Start no further exchange; the owner closes the session."""
+        """Start no further exchange, and abort those on the client's own session.
+
+        A session waits for its connections to close, and those for what they still have to send.
+        """
         self._closed = True
+        for exchange in self._sweeper.working if self._own else ():
+            exchange.drop()
 
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
@@ -80,11 +96,12 @@ class SessionTransport:
         limit = min(timeouts.connect + timeouts.read, left)
         self._sweeper.work(exchange, self._loop.time() + limit)
         response: aiohttp.ClientResponse | None = None
+        reply: Reply | Failure | None = None
         try:
             response = await self._session.request(
                 message.method,
                 self._url(message.target),
-                data=message.body,
+                data=_data_of(message.body),
                 headers=self._headers_of(message),
                 allow_redirects=False,
                 raise_for_status=False,
@@ -94,7 +111,7 @@ class SessionTransport:
                 timeout=timeout,
                 middlewares=exchange.around(self._middlewares),
             )
-            return await self._read(response, max_bytes)
+            reply = await self._read(response, max_bytes)
         except asyncio.CancelledError:
             if not exchange.end_late():
                 raise
@@ -104,6 +121,10 @@ class SessionTransport:
         finally:
             self._sweeper.working.discard(exchange)
             exchange.end_late()
+            if exchange.is_sending() or not _is_whole(reply):
+                exchange.drop()
+        if reply is not None:
+            return reply
         if response is not None and failure.timed_out:
             cut = "the response did not end in time"
             return Reply(response.status, response.headers, b"", cut, late=True)
@@ -164,8 +185,30 @@ class SessionTransport:
         return tuple.__new__(Reply, (status, response.headers, body, cut, late, True))
 
 
+def _data_of(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Return a body in the form in which aiohttp sends it without a warning."""
+    return body if body is None or len(body) <= _LARGE else io.BytesIO(body)
+
+
+def _is_whole(reply: Reply | Failure | None) -> bool:
+    """Return whether an answer has arrived, and nothing more can follow it."""
+    if not isinstance(reply, Reply) or reply.cut:
+        return False
+    return not announces_body(reply.status, reply.headers)
+
+
 class _Lost(Exception):  # noqa: N818 - named after the fate of the request
     """Replaces the errors after which aiohttp would send a request again."""
+
+
+class _Stale(Exception):  # noqa: N818 - named after the state of the connection
+    """A connection from the pool is closed, or received data that answers no request."""
+
+
+_PENDING: Final[weakref.WeakKeyDictionary[ResponseHandler, Callable[[], object]]] = (
+    weakref.WeakKeyDictionary()
+)
+"""For each connection that was used, what returns something true if it has unread data."""
 
 
 class _Exchange:
@@ -177,7 +220,17 @@ class _Exchange:
     `asyncio.timeout` does it.
     """
 
-    __slots__ = ("_cancelling", "_sends", "_task", "late", "lost", "sent", "spared", "until")
+    __slots__ = (
+        "_cancelling",
+        "_link",
+        "_sends",
+        "_task",
+        "late",
+        "lost",
+        "sent",
+        "spared",
+        "until",
+    )
 
     def __init__(self, *, sends: bool = True) -> None:
         self._sends = sends
@@ -189,6 +242,16 @@ class _Exchange:
         self._cancelling = task.cancelling()
         self.until = 0.0
         self.late = self.spared = False
+        self._link: asyncio.Transport | None = None
+
+    def is_sending(self) -> bool:
+        """Return whether a part of the request has not been sent yet."""
+        return self._link is not None and is_sending(self._link)
+
+    def drop(self) -> None:
+        """Close the connection at once; a request that is still being sent ends there."""
+        if self._link is not None:
+            self._link.abort()
 
     def abort(self) -> None:
         """Cancel the task, because the exchange is late."""
@@ -210,7 +273,11 @@ class _Exchange:
         request.headers.pop("Cookie", None)
         self._note_sending(request)
         try:
-            return await handler(request)
+            while True:
+                try:
+                    return await handler(request)
+                except _Stale:
+                    continue  # the pool limits their number
         except CONNECTING:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -225,18 +292,26 @@ class _Exchange:
         """Record the sending of a request that the session's middlewares may have replaced."""
         self._note_sending(request)
         try:
-            return await handler(request)
+            while True:
+                try:
+                    return await handler(request)
+                except _Stale:
+                    continue
         finally:
             vars(request).pop("send", None)
 
     def _note_sending(self, request: ClientRequest) -> None:
         """Record when writing the request starts; a tunnel's CONNECT is a different request."""
+        vars(request).pop("send", None)
         send: Any = getattr(request, "send", None)
 
         def noted(connection: Any) -> Any:
+            if self._sends:
+                self._inspect(connection)
             self.sent = True
             if not self._sends:
                 raise _Lost
+            self._link = connection.transport
             return send(connection)
 
         if send is not None:
@@ -244,6 +319,28 @@ class _Exchange:
             return
         self.sent = True  # this aiohttp sends requests differently, so nothing is known
         if not self._sends:
+            raise _Lost
+
+    def _inspect(self, connection: Any) -> None:
+        """Refuse a connection that has received data: it would be read as the request's answer.
+
+        aiohttp only checks whether it is open. A new TLS connection may have data, because TLS 1.3
+        sends session tickets without a request. An unusable new one fails the attempt.
+        """
+        protocol, transport = connection.protocol, connection.transport
+        if not isinstance(protocol, ResponseHandler) or transport is None:
+            return
+        known = _PENDING.get(protocol)
+        pending = known
+        if pending is None:
+            pending = _PENDING[protocol] = unread(transport.get_extra_info("socket"))
+            if transport.get_extra_info("sslcontext") is not None:
+                pending = bool
+        if protocol.should_close or pending():
+            connection.close()
+            if known is not None:
+                raise _Stale
+            self.lost = "BadConnection"
             raise _Lost
 
     def failure(self, error: Exception, seconds: float, host: str) -> Failure:

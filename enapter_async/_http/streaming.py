@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import aiohttp
 import attrs
 
-from enapter_async._http.media import is_of_media
+from enapter_async._http.media import is_of_media, unended
 from enapter_async._http.message import Failure, Message, OpenedReply, Reply
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.response import Response, respond
@@ -131,9 +131,11 @@ class StreamTransport(SessionTransport):
         media = self._operation.answer.media
         if not 200 <= status < 300 or torn(headers) or not is_of_media(media, headers):
             return await super()._read(response, max_bytes)
+        if reason := unended(headers):
+            response.close()
+            return Reply(status, headers, b"", reason)
         opened = False
         try:
-            _check_framing(headers)
             stream = Stream(response, self._operation.reader(headers), self._seconds)
             await stream.start()
             opened = True
@@ -143,11 +145,6 @@ class StreamTransport(SessionTransport):
             if not opened:
                 response.close()
         return OpenedReply(status, headers, stream)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # its body is a stream
-
-
-def _check_framing(headers: Any) -> None:
-    if "Content-Length" not in headers and "Transfer-Encoding" not in headers:
-        raise ValueError("the response does not say where it ends, so a cut would go unnoticed")
 
 
 class _Places:

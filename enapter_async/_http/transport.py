@@ -7,11 +7,17 @@ cancellation: aiohttp's exceptions hold request headers, so none may leave it.
 session, and an aiohttp that `direct.probe` does not recognize.
 """
 
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 import aiohttp
 import attrs
 from aiohttp.http_parser import HttpResponseParser
+from multidict import istr
 
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.wire import ERROR_BODY_BYTES, larger_than
@@ -30,6 +36,8 @@ columns of a time series, about 7,000 at this size. aiohttp allows at most 128 h
 LAX_PARSER: Final = HttpResponseParser.__module__ == "aiohttp.http_parser"
 """Whether aiohttp uses its Python parser, which accepts the first of two lengths; its C parser
 refuses them."""
+WITHOUT_BODY: Final = frozenset((204, 304))
+_LENGTH: Final = istr("Content-Length")
 _NEVER_ROUND: Final = 1e9
 
 
@@ -82,6 +90,36 @@ def torn(headers: Any) -> bool:
     With the wrong length, the next answer on the connection would start inside this one's body.
     """
     return LAX_PARSER and len(headers.getall("Content-Length", ())) > 1
+
+
+def announces_body(status: int, headers: Any) -> bool:
+    """Return whether an answer announces a body that its status rules out.
+
+    It is read as if it had none, but the server may still send it, before its next answer.
+    """
+    if status not in WITHOUT_BODY:
+        return False
+    return headers.get(_LENGTH, "0") != "0" or "Transfer-Encoding" in headers
+
+
+def is_sending(link: asyncio.WriteTransport) -> bool:
+    """Return whether a part of a request was written to a connection but not sent yet.
+
+    Closing such a connection would only take effect once the server has read that part.
+    """
+    try:
+        return link.get_write_buffer_size() > 0
+    except AttributeError:  # asyncio's TLS transport forgets its connection once it is closed
+        return False
+
+
+def unread(sock: socket.socket) -> Callable[[], object]:
+    """Return a fast function; its result is true if the socket has unread bytes or was closed."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return partial(poll.poll, 0)
+    return lambda: select.select([sock], [], [], 0)[0]
 
 
 def read_at_once(

@@ -26,6 +26,7 @@ from enapter_async._http.media import (
     is_of_media,
     media_type_of,
     special_message,
+    unended,
 )
 from enapter_async._http.message import Failure, Message, OpenedReply, Reply
 from enapter_async.concealment import RawAnswer
@@ -294,7 +295,7 @@ def _decoded(operation: Operation[T], reply: Reply) -> T | Failure:
     answer: Answer[T] = operation.answer
     certainty, reason = Certainty.MAYBE, "something other than the API answered"
     if answer.decode is not None and is_of_media(answer.media, reply.headers):
-        certainty, reason = Certainty.APPLIED, reply.cut
+        certainty, reason = Certainty.APPLIED, reply.cut or unended(reply.headers)
         if not reason:
             try:
                 return answer.decode(reply)

@@ -27,7 +27,7 @@ from tests.support.server import FaultServer, applied, ignored
 USED: dict[type, tuple[str, ...]] = {
     ResponseHandler: ("transport", "is_connected", "should_close", "connection_lost"),
     BaseProtocol: (
-        *("transport", "connected", "writing_paused", "resume_reading"),
+        *("transport", "connected", "resume_reading"),
         *("_loop", "_parser", "_reading_paused"),
     ),
     Connection: ("protocol", "release", "close"),

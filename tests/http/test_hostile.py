@@ -1,9 +1,7 @@
 """Servers that are hostile or badly broken, and clients that are closed during their calls."""
 
 import asyncio
-import io
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.errors import (
     AmbiguousOutcomeError,
-    APIError,
     Certainty,
     ConflictError,
     DeadlineExceededError,
@@ -25,7 +22,6 @@ from enapter_async.errors import (
     TransportError,
 )
 from enapter_async.limits.pacing import Pacing
-from enapter_async.operations.blueprints import UploadBlueprint
 from enapter_async.operations.devices import GetDevice
 from tests.http.test_payload_faults import MIB, Peak
 from tests.support.kinds import each
@@ -325,34 +321,3 @@ async def test_a_body_that_ends_with_a_reset_is_not_complete(server: FaultServer
         assert isinstance(await rig.fails(CONFIG), ResultLostError)
         assert isinstance(await rig.fails(GET), ResponseError)
     assert server.seen == ["POST", "GET"]
-
-
-async def test_a_refusal_before_the_whole_request_was_sent_keeps_no_connection() -> None:
-    """The rest of the request would precede the next one, and the server does not read it."""
-    accepted: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-    async def refuse_unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.append((reader, writer))
-        await reader.readuntil(b"\r\n\r\n")
-        body = b'{"errors":[{"code":"too_large"}]}'
-        writer.write(message(413, body, media_type=JSON_TYPE))
-
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as stored:
-        stored.writestr("manifest.yml", bytes(16 * MIB))
-    server = await asyncio.start_server(refuse_unread, "127.0.0.1", limit=1024)
-    host, port = server.sockets[0].getsockname()
-    upload = UploadBlueprint(archive=archive.getvalue())
-    limits = Timeouts(connect=1.0, read=2.0)
-    client = Client(TOKEN, base_url=f"http://{host}:{port}", retry=attempts(1), timeouts=limits)
-    async with client:
-        for operation in (upload, GET):
-            with pytest.raises(APIError) as caught:
-                await client.execute(operation)
-            assert caught.value.status == 413
-    assert len(accepted) == 2
-    assert len(await asyncio.wait_for(accepted[0][0].read(), 2.0)) < 16 * MIB
-    for _, writer in accepted:
-        writer.close()
-    server.close()
-    await server.wait_closed()

@@ -1,6 +1,5 @@
 """Hosts that cannot be reached, connections that die, and stale connections."""
 
-import asyncio
 import socket
 from typing import Any
 
@@ -14,7 +13,7 @@ from enapter_async.errors import (
     HostDownError,
     TransportError,
 )
-from enapter_async.operations.devices import AssignBlueprint, GetDevice, UpdateDevice
+from enapter_async.operations.devices import GetDevice, UpdateDevice
 from tests.support.clock import FakeClock
 from tests.support.lag import timed
 from tests.support.names import Here, NeverAnswers, NoSuchName
@@ -22,16 +21,12 @@ from tests.support.replies import (
     chunked,
     close_delimited,
     drip,
-    followed_by,
     good,
     gzipped,
     half_head,
-    head,
     http10,
     interim,
-    meet,
     message,
-    raw,
     reset,
     said_close,
     truncated,
@@ -171,7 +166,7 @@ async def test_a_port_that_closes_new_connections_sees_one_connection_per_attemp
     transport: TransportKind, how: str, server: FaultServer
 ) -> None:
     async def hang_up(connection: Connection) -> bool:
-        disturb(connection, how)
+        connection.finish() if how == "fin" else connection.reset()
         return False
 
     server.on_connect = hang_up
@@ -237,84 +232,6 @@ async def test_row12_a_head_that_stalls_is_maybe(
     assert server.seen == ["POST"]
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [EVIL, head(404, ("X-Half", ""))[:-4], b"\r\n", b"junk", head(200, ("Content-Length", "0"))],
-    ids=[
-        "row13-a-second-answer",
-        "row13-half-an-answer",
-        "row13-crlf",
-        "row13-junk",
-        "row13-empty",
-    ],
-)
-async def test_bytes_after_the_body_reach_no_other_call(
-    transport: TransportKind, extra: bytes, server: FaultServer
-) -> None:
-    server.script(applied(followed_by(extra)))
-    async with open_rig(transport, server) as rig:
-        await rig.run(GET)
-        for name in ("dev-2", "dev-3", "dev-1"):
-            found = await rig.run(GetDevice(device_id=name))
-            assert (found.id, found.name) == (name, f"Name of {name}")
-            assert rig.attempts == ()
-
-
-@pytest.mark.every_way
-@pytest.mark.parametrize("looked_away", [True, False], ids=["loop-turned", "loop-not-turned"])
-@pytest.mark.parametrize("event", ["answer", "half-answer", "fin", "rst"])
-async def test_row13_events_on_an_idle_connection_affect_no_call(
-    transport: TransportKind, event: str, looked_away: bool, server: FaultServer
-) -> None:
-    if transport == "session" and (not looked_away or event == "answer"):
-        pytest.skip("a session cannot inspect a connection before its use")
-    if event == "rst" and not looked_away:
-        pytest.skip("the server's own transport sends RST only when the loop turns")
-    async with open_rig(transport, server) as rig:
-        for number in range(10):
-            await rig.run(GetDevice(device_id="dev-2"))
-            disturb(server.connections[-1], event)
-            for _ in range(5 if looked_away else 0):
-                await asyncio.sleep(
-                    0.001
-                )  # on a busy machine one sleep may be one turn of the loop
-            result = await rig.run(AssignBlueprint(device_id="dev-1", blueprint_id=f"bp-{number}"))
-            assert result.blueprint_id == f"bp-{number}"
-            assert rig.attempts == ()
-    assert server.world.done("assign_blueprint") == 10
-    assert len(server.arrivals) == 20
-    if transport == "direct":
-        assert len(server.connections) == 11, "a disturbed connection was used again"
-
-
-@pytest.mark.every_way
-async def test_stale_connections_do_not_use_up_attempts(server: FaultServer) -> None:
-    server.always(applied(meet(asyncio.Barrier(8))))
-    async with open_rig("direct", server, retry=attempts(1)) as rig:
-        await asyncio.gather(*(rig.run(GetDevice(device_id="dev-2")) for _ in range(8)))
-        for connection in server.connections:
-            connection.finish()
-        server.always(applied(good()))
-        await rig.run(CONFIG)
-        assert rig.attempts == ()
-    assert server.world.done("generate_config") == 1
-
-
-async def test_row14_a_server_that_closes_after_every_fifth_request(
-    transport: TransportKind, server: FaultServer
-) -> None:
-    def fifth(number: int) -> Reply:
-        return said_close("fin") if number % 5 == 4 else good()
-
-    server.script(*(applied(fifth(number)) for number in range(100)))
-    async with open_rig(transport, server, retry=attempts(1)) as rig:
-        for _ in range(100):
-            await rig.run(CONFIG)
-            assert rig.attempts == ()
-    assert server.world.done("generate_config") == 100
-    assert len(server.connections) == 20
-
-
 LEGAL: dict[str, tuple[Reply, bool]] = {
     "plain": (good(), True),
     "chunked": (chunked(), True),
@@ -347,28 +264,6 @@ async def test_every_legal_way_of_answering_is_understood(
     assert len(server.connections) == (1 if kept else 2)
 
 
-@pytest.mark.parametrize(
-    ("answer", "unsure"),
-    [
-        (raw(head(204)), 0),
-        (raw(head(200, ("Content-Length", "0"))), 1),
-        (raw(head(200, ("Transfer-Encoding", "chunked")) + b"0\r\n\r\n"), 1),
-        (raw(head(204, ("Content-Type", "text/html"))), 0),
-        (good(), 0),
-    ],
-    ids=["204", "length-0", "empty-chunked", "204-html-type", "json"],
-)
-async def test_an_empty_answer_to_a_deletion_leaves_the_connection_clean(
-    transport: TransportKind, answer: Reply, unsure: int, server: FaultServer
-) -> None:
-    server.script(applied(answer))
-    async with open_rig(transport, server) as rig:
-        assert await rig.run(DELETE) is None
-        assert len(rig.attempts) == unsure
-        await rig.run(GetDevice(device_id="dev-2"))
-    assert len(server.connections) == 1
-
-
 async def test_a_request_matches_the_api_page(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -383,15 +278,3 @@ async def test_a_request_matches_the_api_page(
     assert server.world.effects[0].change == {"name": "Wärme ☀"}
     assert (deletion.target, deletion.body) == ("/v3/devices/dev-1", b"")
     assert deletion.header("Content-Type") is None
-
-
-def disturb(connection: Connection, event: str) -> None:
-    match event:
-        case "answer":
-            connection.push(EVIL)
-        case "half-answer":
-            connection.push(EVIL[:30])
-        case "fin":
-            connection.finish()
-        case _:
-            connection.reset()

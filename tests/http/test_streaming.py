@@ -109,6 +109,16 @@ async def test_what_breaks_before_the_first_row_is_requested_again(
     assert asked.header("Content-Type") == "application/json"
 
 
+async def test_a_table_that_may_have_been_cut_is_requested_again(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    unended = raw(head(200, ("Content-Type", "text/csv"), TYPES) + HEADER + ROWS[0], "fin")
+    server.script(ignored(unended), ignored(csv()))
+    async with open_rig(transport, server) as rig:
+        assert len((await rig.run(QUERY)).rows) == 3
+        assert len(rig.attempts) == 1
+
+
 @pytest.mark.parametrize("ending", ["fin", "rst"])
 async def test_a_break_after_a_row_is_reported_and_resumed_from_there(
     transport: TransportKind, server: FaultServer, ending: str

@@ -32,8 +32,9 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "what a middleware sent is denied": Break(
             "_http.session:_Exchange._note_sending",
-            "def noted(connection: Any) -> Any:\n        self.sent = True",
-            "def noted(connection: Any) -> Any:",
+            "self.sent = True\n        if not self._sends:\n            raise _Lost\n"
+            "        self._link",
+            "self._link",
             by="http/test_false_witnesses.py::"
             "test_a_middleware_that_sends_again_cannot_hide_the_first_sending",
         ),
@@ -42,7 +43,28 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
             "not connection.pending()",
             "True",
             by="http/test_hostile.py::test_an_answer_before_any_request_reaches_no_call "
-            "http/test_network_faults.py::test_row13_events_on_an_idle_connection_affect_no_call",
+            "http/test_connection_reuse.py::test_row13_events_on_an_idle_connection_affect_no_call",
+        ),
+        "a connection of a session is used without a look": Break(
+            "_http.session:_Exchange._note_sending",
+            "if self._sends:\n            self._inspect(connection)",
+            "pass",
+            by="http/test_connection_reuse.py::"
+            "test_row13_events_on_an_idle_connection_affect_no_call",
+        ),
+        "the beginning of another answer is overlooked": Break(
+            "_http.connections:Connection.is_clean",
+            "and parser.feed_eof() is None",
+            "",
+            by="http/test_connection_reuse.py::"
+            "test_the_rest_of_an_answer_that_had_begun_reaches_no_other_call",
+        ),
+        "the rest of a cancelled request is sent": Break(
+            "_http.session:SessionTransport.exchange",
+            "if exchange.is_sending() or not _is_whole(reply):",
+            "if False:",
+            by="http/test_unsent.py::"
+            "test_a_cancelled_upload_is_not_sent_to_its_end_and_leaves_no_socket",
         ),
         "a dirty connection is reused": Break(
             f"{_DIRECT}._clean",
@@ -50,17 +72,11 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
             "elif False:",
             by="http/test_hostile.py::test_an_answer_on_a_pooled_connection_reaches_no_call",
         ),
-        "an old parser is reused": Break(
-            "_http.connections:Connection.send",
-            "self._parser = parser_for(",
-            "self._parser = self._parser or parser_for(",
-            by="http/test_network_faults.py::test_bytes_after_the_body_reach_no_other_call",
-        ),
         "data that answers no request is read": Break(
             "_http.connections:Connection.data_received",
             "(data and body is not None and body.is_eof())",
             "False",
-            by="http/test_network_faults.py::"
+            by="http/test_connection_reuse.py::"
             "test_row13_events_on_an_idle_connection_affect_no_call",
         ),
         "an answer whose connection was reset is complete": Break(
@@ -70,14 +86,14 @@ CONNECTIONS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_hostile.py::test_a_body_that_ends_with_a_reset_is_not_complete",
         ),
         "a connection that was given up is kept": Break(
-            f"{_DIRECT}.exchange",
-            "reply is None or reply.cut or connection.late or not connection.is_clean()",
-            "False",
+            "_http.connections:Connections.end",
+            "if not (whole and connection.is_clean()):",
+            "if False:",
             by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request",
         ),
         "a late sweep hits a released connection": Break(
-            f"{_DIRECT}.exchange",
-            "connections.working.discard(connection)",
+            "_http.connections:Connections.end",
+            "self.working.discard(connection)",
             "pass",
             by="http/test_hostile.py::test_a_finished_exchange_is_never_considered_late",
         ),
