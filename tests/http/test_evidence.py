@@ -43,6 +43,12 @@ def test_only_a_redirect_to_another_address_means_not_done(
     assert (ended.certainty, ended.retries) == (certainty, 0)
 
 
+def test_the_only_statuses_below_500_that_are_retried() -> None:
+    refused = {status: failed(reply(status, b"")).retries for status in range(300, 600)}
+    again = {status for status, retries in refused.items() if retries is None}
+    assert again == {408, 425, 429, 499, *range(500, 600)}
+
+
 @pytest.mark.parametrize(
     ("status", "body", "headers"),
     [
