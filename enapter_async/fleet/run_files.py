@@ -1,7 +1,6 @@
 """Open the files of a run before it starts: its journal, and its credentials file."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,10 +16,11 @@ from enapter_async.fleet.credentials import (
 )
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.inputs import Input, WorkItem
-from enapter_async.fleet.journal.names import JournalName, store_of
+from enapter_async.fleet.journal.names import store_of
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.resume import check_credentials
 from enapter_async.fleet.journal.session import JournalSession
-from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.options import Credentials, RunOptions
 from enapter_async.fleet.outcomes import Report, State
 from enapter_async.fleet.planning.carried_out import CLAIM, PLAN, PlanClaim
 from enapter_async.fleet.planning.drift import WorkSource
@@ -63,49 +63,78 @@ async def open_files(
         PlanCarriedOutError: another run has carried out the plan.
         RunRefusedError: the journal's run cannot be continued by this call.
     """
-    path, credentials, journal = None, options.credentials, options.journal
-    if credentials is not None and not callable(credentials):
-        path = _absolute(credentials)
-    session, claim, plan = None, None, "" if given is None else given.plan
-    where = None if journal is None else store_of(journal.path).name
-    if plan and not options.again and not (journal and await _begun(journal.path)):
-        claim = PlanClaim.take(plan, now=clock.wall(), journal=where)
+    where = None if options.journal is None else store_of(options.journal.path).name
+
+    def claim_plan(plan: str, token: str = "") -> PlanClaim:
+        claim = PlanClaim.take(plan, now=clock.wall(), token=token, journal=where)
         exits.callback(_release_if_undone, claim, report)
-    if journal is not None:
-        if claim is not None:
-            journal = attrs.evolve(journal, facts={**journal.facts, **claim.facts})
-        if options.rollout is not None:
-            facts = {**journal.facts, ROLLOUT: options.rollout.as_text()}
-            journal = attrs.evolve(journal, facts=facts)
+        return claim
+
+    source = Input(()) if given is None else given
+    claim = session = None
+    if source.plan and not options.again and not await _is_begun(options.journal):
+        claim = claim_plan(source.plan)
+    if options.journal is not None:
         session = await JournalSession.open(
-            journal, client, given, credentials=path, on_failure=on_failure, clock=clock
+            _with_facts(options.journal, options, claim),
+            client,
+            given,
+            credentials=_path_of(options.credentials),
+            on_failure=on_failure,
+            clock=clock,
         )
         exits.push_async_callback(_close, session, on_failure)
         if claim is None and PLAN in session.facts and not options.again:
-            plan, token = session.facts[PLAN], session.facts.get(CLAIM, "")
-            claim = PlanClaim.take(plan, now=clock.wall(), token=token, journal=where)
-            exits.callback(_release_if_undone, claim, report)
-        path = path or session.credentials
-        if path is None and credentials is None:
-            check_credentials(session.facts, session.left())
-    credential_store: CredentialStore | None = None
-    if callable(credentials):
-        credential_store = SinkStore(credentials)
-    elif path is not None:
-        run = "" if session is None else session.run
-        file = CredentialsFile(path, in_flight=options.concurrency, run=run)
-        credential_store = await exits.enter_async_context(file)
-    source = Input(()) if given is None else given
-    items = source.pulled() if session is None else session.items
-    resumed = session is not None and session.resumed
+            claim_plan(session.facts[PLAN], session.facts.get(CLAIM, ""))
+    store = await _credential_store(exits, options, session)
+    if session is not None and session.resumed:
+        return Opened(
+            items=session.items,
+            left=session.left,
+            known=True,
+            planned=session.planned,
+            session=session,
+            credential_store=store,
+        )
     return Opened(
-        items=items,
-        left=session.left if session is not None and resumed else source.items,
-        known=resumed or source.known,
-        planned=session.planned if session is not None and resumed else source.planned,
+        items=source.pulled() if session is None else session.items,
+        left=source.items,
+        known=source.known,
+        planned=source.planned,
         session=session,
-        credential_store=credential_store,
+        credential_store=store,
     )
+
+
+def _with_facts(
+    journal: JournalOptions, options: RunOptions, claim: PlanClaim | None
+) -> JournalOptions:
+    """Return the options of the journal, with what it must record about the run."""
+    facts = dict(journal.facts)
+    if claim is not None:
+        facts |= claim.facts
+    if options.rollout is not None:
+        facts[ROLLOUT] = options.rollout.as_text()
+    return attrs.evolve(journal, facts=facts)
+
+
+async def _credential_store(
+    exits: AsyncExitStack, options: RunOptions, session: JournalSession | None
+) -> CredentialStore | None:
+    """Open where generated configurations are stored, or return None if that is nowhere.
+
+    Without a file in the options, a resumed run uses that of the earlier session.
+    """
+    if callable(options.credentials):
+        return SinkStore(options.credentials)
+    path = _path_of(options.credentials) or (None if session is None else session.credentials)
+    if path is None:
+        if session is not None:
+            check_credentials(session.facts, session.left())
+        return None
+    run = "" if session is None else session.run
+    file = CredentialsFile(path, in_flight=options.concurrency, run=run)
+    return await exits.enter_async_context(file)
 
 
 def _release_if_undone(claim: PlanClaim, report: Callable[[], Report]) -> None:
@@ -115,12 +144,14 @@ def _release_if_undone(claim: PlanClaim, report: Callable[[], Report]) -> None:
         claim.release()
 
 
-async def _begun(journal: JournalName) -> bool:
-    return await asyncio.to_thread(store_of(journal).exists)
+async def _is_begun(journal: JournalOptions | None) -> bool:
+    return journal is not None and await asyncio.to_thread(store_of(journal.path).exists)
 
 
-def _absolute(path: str | os.PathLike[str]) -> str:
-    return str(Path(path).absolute())
+def _path_of(credentials: Credentials | None) -> str | None:
+    if credentials is None or callable(credentials):
+        return None
+    return str(Path(credentials).absolute())
 
 
 async def _close(session: JournalSession, on_failure: Callable[[JournalError], None]) -> None:
