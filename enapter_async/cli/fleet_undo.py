@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -29,7 +28,8 @@ from enapter_async.cli.run_options import (
     run_options,
 )
 from enapter_async.cli.streams import although_unheard
-from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.distributed.job_status import JobStatus
+from enapter_async.fleet.journal.names import JournalName, read_journal
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
@@ -110,33 +110,26 @@ def undo_run(
     With --journal, a job for several workers carries it out. If RUN is such a job itself, the new
     one is divided in the same way and has the same --max-rate, unless you give others.
     """
-    only_items = None if items is None else _numbers("--items", items)
-    journal_name: str | os.PathLike[str]
+    check_output(output, force=force)
+    journal: JournalName
     if (job := job_at(run)) is not None:
-        name, journal_name = job.name, job.address
-        status = asyncio.run(job.status())
-        if new_job is not None and new_job.by is None:
-            new_job = attrs.evolve(new_job, by=status.by)
-        if new_job is not None and settings.max_rate is None:
-            settings = attrs.evolve(settings, max_rate=status.max_rate)
+        name, journal = job.name, job.address
+        settings, new_job = _as_before(asyncio.run(job.status()), settings, new_job)
     else:
         found = find_place(run)
-        name, journal_name = found.id, found.journal
-    with contextlib.closing(read_journal(journal_name)) as journal:
-        if rows is not None:
-            on_rows = _items_on(_numbers("--rows", rows), journal)
-            only_items = on_rows if only_items is None else only_items & on_rows
+        name, journal = found.id, found.journal
+    with contextlib.closing(read_journal(journal)) as opened:
+        only = UndoOnly(
+            states=frozenset(map(State, states)),
+            sites=frozenset(site_ids),
+            items=_chosen(items, rows, opened),
+        )
         if settings.base_url is None:
-            settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
-    chosen = UndoOnly(
-        states=frozenset(map(State, states)), sites=frozenset(site_ids), items=only_items
-    )
-
-    check_output(output, force=force)
+            settings = attrs.evolve(settings, base_url=opened.facts().get("base_url"))
 
     async def work() -> Undo:
         async with client_of(settings) as client:
-            return await undo(client, journal_name, on_read=progress(), only=chosen)
+            return await undo(client, journal, on_read=progress(), only=only)
 
     back = asyncio.run(work())
     with back.plan as plan:
@@ -145,26 +138,49 @@ def undo_run(
         with although_unheard() if yes or output is not None else contextlib.nullcontext():
             asks = changes > 0 and not yes and output is None
             show_plan(plan, as_json=bool(settings.as_json), to_confirm=asks)
+        ending = Exit.DONE
         if output is not None:
             plan.write(output, replace=force)
             tell(f"plan: {plain(output)}")
-            ending = Exit.DONE
         elif not changes:
             tell("there is nothing to undo")
-            ending = Exit.DONE
         else:
-            question = f"this undoes {counted(changes, 'change')} of run {name}"
             with _kept(plan, name):
+                question = f"this undoes {counted(changes, 'change')} of run {name}"
                 confirm(question, changes, yes=yes, destroys=False)
-            source = f"undo of {name}"
-            if new_job is None:
-                ending = apply_all(
-                    settings, plan, options, source=source, skip_refused=True, yes=True
-                )
-            else:
-                facts = {"source": source, "command": typed()}
-                ending = apply_as_job(settings, plan, options, new_job, facts=facts)
+            ending = _apply(settings, plan, options, new_job, source=f"undo of {name}")
     click.get_current_context().exit(ending)
+
+
+def _as_before(
+    status: JobStatus, settings: Settings, new_job: NewJob | None
+) -> tuple[Settings, NewJob | None]:
+    """Return both so that a new job is divided and limited as the earlier one, unless chosen."""
+    if new_job is None:
+        return settings, None
+    if new_job.by is None:
+        new_job = attrs.evolve(new_job, by=status.by)
+    if settings.max_rate is None:
+        settings = attrs.evolve(settings, max_rate=status.max_rate)
+    return settings, new_job
+
+
+def _chosen(items: str | None, rows: str | None, journal: Journal) -> frozenset[int] | None:
+    """Return the items that --items and --rows choose together; None if neither was given."""
+    chosen = None if items is None else _numbers("--items", items)
+    if rows is None:
+        return chosen
+    on_rows = _items_on(_numbers("--rows", rows), journal)
+    return on_rows if chosen is None else chosen & on_rows
+
+
+def _apply(
+    settings: Settings, plan: Plan, options: RunOptions, new_job: NewJob | None, *, source: str
+) -> Exit:
+    if new_job is None:
+        return apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
+    facts = {"source": source, "command": typed()}
+    return apply_as_job(settings, plan, options, new_job, facts=facts)
 
 
 @contextlib.contextmanager
