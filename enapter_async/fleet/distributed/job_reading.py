@@ -9,6 +9,7 @@ from enapter_async.fleet.distributed.job import controlling, read_status
 from enapter_async.fleet.distributed.job_status import JobStatus
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.journal.job_database import Row
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.reporting.status import Trouble, evenly_spread, latest_troubles
 from enapter_async.operation import Target
@@ -49,26 +50,35 @@ class JobStatusReader:
             return await read_status(control, self._place, self._job)
 
     def _latest(self, rows: Sequence[Row], most: int) -> tuple[Trouble, ...]:
-        changed: dict[int, tuple[Any, ...]] = {}
-        for row in rows:
-            bad = [row[name] for name in _BAD]
-            version = (row["tries"], *bad)
-            if not any(bad):
-                self._troubles.pop(row["no"], None)
-            elif self._troubles.get(row["no"], ((), ()))[0] != version:
-                changed[row["no"]] = version
+        changed = self._changed(rows)
         if changed:
             with self._place.job_store(self._job).partitions() as read:
                 for no, version in changed.items():
                     with read(no) as journal:
-                        replay = self._replays.get(no)
-                        if replay is None:
-                            replay = self._replays[no] = Replay(journal)
-                        else:
-                            replay.read_on(journal)
+                        replay = self._replay_of(no, journal)
                         self._troubles[no] = version, latest_troubles(journal, replay, most)
         found = (trouble for _, troubles in self._troubles.values() for trouble in troubles)
         return tuple(heapq.nlargest(most, found, key=lambda trouble: trouble.at_ms))
+
+    def _changed(self, rows: Sequence[Row]) -> dict[int, tuple[Any, ...]]:
+        """Return the partitions whose troubles must be read again, and forget those without any."""
+        changed = {}
+        for row in rows:
+            no, counts = row["no"], [row[name] for name in _BAD]
+            version = (row["tries"], *counts)
+            if not any(counts):
+                self._troubles.pop(no, None)
+            elif no not in self._troubles or self._troubles[no][0] != version:
+                changed[no] = version
+        return changed
+
+    def _replay_of(self, no: int, journal: Journal) -> Replay:
+        """Return the states of a partition's items, of which only new events are read."""
+        if no in self._replays:
+            self._replays[no].read_on(journal)
+        else:
+            self._replays[no] = Replay(journal)
+        return self._replays[no]
 
     def _spread(self, rows: Sequence[Row], chosen: range) -> tuple[Target, ...]:
         targets: dict[Target, None] = {}
