@@ -74,7 +74,7 @@ async def test_a_search_before_a_call_does_not_wait_for_the_permit_of_that_call(
     async with Client(emulator.token, base_url=emulator.base_url, pacing=settings) as client:
         record = CallRecord(permit=client.limiter.try_acquire())
         assert record.permit is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             made = await client.call(new, record=record)
     assert made.slug == "pump-9"
 

@@ -66,7 +66,7 @@ def serving(world: World) -> Iterator[Emulator]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     served, loop, ending = running[0]
     yield served
     loop.call_soon_threadsafe(ending.set)

@@ -23,7 +23,7 @@ from typing import Any, Final
 from enapter_async.cli import main
 from tests.support.forks.server import load
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 NOBODY_KNOWN: Final = 54321
 """A user id that the system does not know."""
 

@@ -88,4 +88,4 @@ def test_a_signal_is_passed_on_and_a_killed_command_ends(folder: Path) -> None:
             started.stdout.readline()
             started.send_signal(number)
             assert started.stdout.read() == b"", "the process has ended, which holds the pipe"
-            assert started.wait(20) == -number
+            assert started.wait(60) == -number

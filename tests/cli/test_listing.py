@@ -53,7 +53,7 @@ def test_watching_shows_what_changes(
         changed = next(line for line in lines if "  name  " in line)
         assert changed.endswith("-> Boiler\n")
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == Exit.INTERRUPTED
+        assert watching.wait(60) == Exit.INTERRUPTED
 
 
 def test_force_replaces_output_files(run: Run, leaf: str, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_each_command_lists_its_own_options_before_the_shared_ones() -> None:
 
 def test_verbose_logs_each_call(environment: Mapping[str, str], leaf: str) -> None:
     with process("devices", "get", leaf, "-v", environment=environment) as started:
-        _, said = started.communicate(timeout=30)
+        _, said = started.communicate(timeout=60)
     assert started.returncode == Exit.DONE
     assert f"GetDevice {leaf}: done" in said
 

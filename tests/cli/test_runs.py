@@ -191,9 +191,9 @@ def test_an_interrupted_run_names_the_command_to_resume(
     emulator.faults.add(Latency(seconds=0.4), when=arrivals, times=None)
     arguments = ["fleet", "apply", changes, "--concurrency", "4", "--max-rate", "500"]
     with process(*arguments, environment=environment) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         started.send_signal(signal.SIGTERM)
-        _, said = started.communicate(timeout=20)
+        _, said = started.communicate(timeout=60)
     assert started.returncode == Exit.TERMINATED
     folder = the_run(runs)
     assert f"to continue: enapter-async fleet resume {folder.id} --max-rate 500\n" in said

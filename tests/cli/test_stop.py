@@ -21,9 +21,9 @@ def test_a_run_of_another_process_can_be_stopped_and_resumed(
     arrivals = Arrivals(enough=4)
     emulator.faults.add(Latency(seconds=0.3), when=arrivals, times=None)
     with process(*applying(changes), environment=environment) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         stopped = run("fleet", "stop", "last", "--json")
-        output, said = started.communicate(timeout=20)
+        output, said = started.communicate(timeout=60)
     assert (stopped.exit_code, started.returncode) == (Exit.DONE, Exit.STOPPED)
     told = json.loads(stopped.stdout)
     assert (told["was_running"], told["running"]) == (True, False)
@@ -44,7 +44,7 @@ def test_a_run_that_does_not_end_in_time_is_reported_as_running(
     arrivals = Arrivals(enough=2)
     emulator.faults.add(Hang(), when=arrivals, times=None)
     with process(*applying(changes), environment=environment):
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         stopped = run("fleet", "stop", "last", "--wait", "0.1")
     assert stopped.exit_code == Exit.STOPPED
     assert "still running after 0.1 s" in stopped.stderr

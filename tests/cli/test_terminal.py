@@ -27,7 +27,7 @@ if sys.platform != "win32":
     import pty
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="this system has no pseudo-terminals")
-PATIENCE = 40.0
+PATIENCE = 60.0
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -41,7 +41,7 @@ def test_a_run_is_watched_until_it_ends(
     applying = ("fleet", "apply", str(path), "--waves", "10,rest", "--concurrency", "1")
     watching = ("fleet", "watch", "--json", "--every", "0.2", "--devices-every", "0.2")
     with process(*applying, environment=environment) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         began = time.monotonic()
         with process(*watching, environment=environment) as watched:
             assert watched.stdout is not None
@@ -49,9 +49,9 @@ def test_a_run_is_watched_until_it_ends(
             emulator.faults.clear()
             for each in refused:
                 emulator.faults.add(REFUSED, device=each.id, method="PATCH", times=None)
-            output, said = watched.communicate(timeout=30)
+            output, said = watched.communicate(timeout=60)
             watched_s = time.monotonic() - began
-        started.communicate(timeout=20)
+        started.communicate(timeout=60)
     ended = run("fleet", "status", "last", "--json")
     assert watched.returncode == ended.exit_code == Exit.FAILED, said
     looks = [json.loads(line) for line in output.splitlines()]
@@ -92,17 +92,17 @@ def test_ctrl_c_ends_the_view_of_a_job_and_not_the_job(
     apart = ("--waves", "none", "--by", "10", "--concurrency", "1")
     applying = ("fleet", "apply", changes, "--journal", place, *apart)
     with process(*applying, environment=environment) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         tokenless = {**environment, "ENAPTER_HTTP_API_TOKEN": ""}
         with process("fleet", "watch", place, "--every", "0.1", environment=tokenless) as watched:
             assert watched.stdout is not None
             assert "there is no token" in watched.stdout.readline()
             assert " of 40: " in watched.stdout.readline()
             watched.send_signal(signal.SIGINT)
-            _, said = watched.communicate(timeout=20)
+            _, said = watched.communicate(timeout=60)
             emulator.faults.clear()
         assert (watched.returncode, said) == (Exit.INTERRUPTED, "")
-        started.communicate(timeout=20)
+        started.communicate(timeout=60)
     assert started.returncode == Exit.DONE
     assert world.count("update") == 40
     seen = run("fleet", "watch", place, "--no-devices")

@@ -137,11 +137,11 @@ def test_a_healthy_running_job_has_nothing_unknown_and_nothing_held(
     emulator.faults.add(Latency(seconds=0.5), when=arrivals, times=None)
     arguments = ["fleet", "apply", str(path), "--concurrency", "4", *_NO_WAVES]
     with process(*arguments, environment=environment, forked=False) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         looked = run("fleet", "status", "--json")
         shown = run("fleet", "status")
         started.kill()
-        started.wait(20)
+        started.wait(60)
     told = json.loads(looked.stdout)
     assert (looked.exit_code, shown.exit_code) == (Exit.DONE, Exit.DONE)
     assert told["running"] is True

@@ -54,13 +54,13 @@ async def submitted(
 
 async def ended(job: fleet.Job) -> fleet.JobStatus:
     """Wait until a job has ended or was stopped."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         return await job.wait()
 
 
 async def until(reached: Callable[[], bool]) -> None:
     """Wait until something that other tasks do has happened."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while not reached():  # noqa: ASYNC110 - the emulator has no event for it
             await asyncio.sleep(0.01)
 

@@ -135,7 +135,7 @@ class Trial:
                 worker.signal(signal.SIGTERM)
             for worker in self._workers:
                 try:
-                    await asyncio.wait_for(worker.process.wait(), 15)
+                    await asyncio.wait_for(worker.process.wait(), 60)
                 except TimeoutError:
                     worker.signal(signal.SIGKILL)
                     self.told.broken.append("a worker did not end on SIGTERM")

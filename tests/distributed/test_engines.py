@@ -44,7 +44,7 @@ async def test_a_queued_key_is_delivered_by_its_notification(
     try:
         for key in map(str, range(8)):  # the end of a delivery looks for the next, and finds a few
             await engine.submit(key, "default")
-            assert await asyncio.wait_for(delivered.get(), 30.0) == key
+            assert await asyncio.wait_for(delivered.get(), 60.0) == key
     finally:
         working.cancel()
         await asyncio.wait({working})

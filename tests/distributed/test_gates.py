@@ -93,7 +93,7 @@ class Waiting:
         if seconds < FIRST_PAUSE / 2:
             await asyncio.sleep(seconds)
             return
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while not self.seen:
                 self.seen = (await self.job.status()).waiting
                 await asyncio.sleep(0.01)

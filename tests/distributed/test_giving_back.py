@@ -24,7 +24,7 @@ async def rows_of(job: fleet.Job) -> list[Row]:
 
 
 async def failed(job: fleet.Job) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await rows_of(job))[0]["failures"]:  # noqa: ASYNC110 - the file has no event
             await asyncio.sleep(0.05)
 
@@ -55,7 +55,7 @@ async def test_a_partition_whose_journal_is_held_is_tried_again_later(
     lock = RunLock.take(partition_file(folder, 0))
     async with worker(emulator, folder):
         [row] = await rows_of(job)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not row["tries"] or row["owner"]:
                 await asyncio.sleep(0.01)
                 [row] = await rows_of(job)
@@ -69,7 +69,7 @@ async def test_a_finishing_worker_leaves_other_jobs_and_says_why(
     emulator: Emulator, folder: Path
 ) -> None:
     await submitted(emulator, folder, base_url="http://127.0.0.1:9")
-    async with asyncio.timeout(10), worker(emulator, folder) as finishing:
+    async with asyncio.timeout(60), worker(emulator, folder) as finishing:
         refused = await finishing.finish()
     assert refused == {"job": f"its server is http://127.0.0.1:9, not {emulator.base_url}"}
     assert written(emulator) == []

@@ -53,7 +53,7 @@ async def test_two_workers_carry_out_a_job_in_waves(
     assert (await job.status()).total == 60
     progress: list[fleet.JobStatus] = []
     async with worker(emulator, place, slots=1), worker(emulator, place, slots=1):
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             status = await job.wait(progress.append)
     assert status.ok
     assert progress[-1] == status
@@ -205,7 +205,7 @@ async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: P
         worker(emulator, folder, queues=("site:site-0",), name="same"),
         worker(emulator, folder, queues=("site:site-2",), name="same"),
     ):
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while (await job.status()).finished < 2:  # noqa: ASYNC110 - the database has no event for it
                 await asyncio.sleep(0.01)
         assert (await job.status()).unserved == ("site:site-1",)

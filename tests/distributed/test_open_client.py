@@ -44,7 +44,7 @@ async def test_an_open_client_is_used_and_stays_open(emulator: Emulator, tmp_pat
 async def test_what_is_in_flight_is_cut_off_after_the_grace(emulator: Emulator, place: str) -> None:
     emulator.faults.add(Hang(), times=None, method="PATCH")
     job = await submitted(emulator, place)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         async with worker(emulator, place, grace=0.1):
             await sent(emulator, 5)
     assert (await job.status()).at_work == 0, "it was returned"

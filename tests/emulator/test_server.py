@@ -339,7 +339,7 @@ async def test_it_ends_quickly_with_open_and_hanging_connections() -> None:
             half.sendall(b"PATCH /v3/devices/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
             await until(lambda: len(emulator._waiting) == 3)
             started = time.monotonic()
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 100
         ends = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(end, aiohttp.ClientError) for end in ends)
         half.close()

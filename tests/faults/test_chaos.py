@@ -79,7 +79,7 @@ class Naps:
 async def through(proxy: ChaosProxy) -> AsyncIterator[tuple[Any, Any]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             yield reader, writer
     finally:
         writer.close()

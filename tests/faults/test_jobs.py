@@ -339,7 +339,7 @@ async def test_text_that_is_not_utf8_in_a_refusal_is_journalled(
     path = tmp_path / "run.db"
     async with FaultServer(devices=NAMES) as server:
         server.script(ignored(raw(refusal)))
-        async with open_rig(transport, server) as rig, asyncio.timeout(30):
+        async with open_rig(transport, server) as rig, asyncio.timeout(60):
             works = [rename(name) for name in NAMES[:20]]
             _, report = await outcomes_of(rig, works, journal=path, abort=None)
         assert len(server.arrivals) == 20

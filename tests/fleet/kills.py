@@ -48,7 +48,7 @@ POINTS = (
     IN_A_RESUME,
 )
 CONCURRENCY = 8
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @attrs.define(kw_only=True)

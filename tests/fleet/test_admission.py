@@ -155,7 +155,7 @@ async def test_a_first_attempt_begins_at_once_and_later_ones_wait_for_the_host(d
     assert admitted.may_begin()
     admitted.failed(THROTTLED)
     assert not admitted.may_begin()
-    await asyncio.wait_for(admitted.begin(), 20)
+    await asyncio.wait_for(admitted.begin(), 60)
     await door.go_down()
     again = asyncio.create_task(admitted.begin())
     await turns(1)
@@ -237,7 +237,7 @@ def test_whatever_happens_all_are_admitted(ends: list[str]) -> None:
 
     async def all_of_them() -> None:
         door = Door()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(one(door, end) for end in ends))
         assert door.overdue == []
         await door.admission.close()

@@ -78,7 +78,7 @@ async def carried_out(
     told = [] if told is None else told
     run: fleet.Run[Any] = fleet.Run(client, operations, concurrency=4, abort=None, **options)
     try:
-        async with asyncio.timeout(20), run:
+        async with asyncio.timeout(60), run:
             await run.tell(told.append)
     finally:
         done = emulator.world.count()
@@ -90,7 +90,7 @@ async def carried_out(
 
 
 async def applied(client: Client, **options: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await fleet.apply(client, renames(), **options)
 
 
@@ -254,7 +254,7 @@ async def test_an_async_input_that_stops_its_run_is_not_pulled_further() -> None
 
     async with running(fleet_of(NUMBER)) as (_, client):
         run: fleet.Run[Any] = fleet.Run(client, stopping_input(), concurrency=NUMBER)
-        async with asyncio.timeout(20), run:
+        async with asyncio.timeout(60), run:
             await run.tell(None)
     assert pulled == [*range(AT + 1)]
     assert run.report.total == AT + 1
@@ -296,7 +296,7 @@ async def test_a_run_ends_under_an_eager_task_factory() -> None:
     async with running(fleet_of(20)) as (emulator, client):
         asyncio.get_running_loop().set_task_factory(factory)
         with await plan(client, operations) as made:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 report = await fleet.apply(client, made, concurrency=8)
         assert report.counts[State.APPLIED] == emulator.world.count() == 40
         assert report.counts[State.UNCHANGED] == 20

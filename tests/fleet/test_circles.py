@@ -161,7 +161,7 @@ async def test_a_resume_completes_a_circle_after_a_kill(patches: int, tmp_path: 
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", CHILD, emulator.base_url, emulator.token, str(tmp_path))
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await arrived.wait()
         child.kill()
         await child.wait()

@@ -57,7 +57,7 @@ async def carried_out(
             credentials=folder / "c.jsonl",
             concurrency=AT_ONCE,
         )
-        async with asyncio.timeout(20), run:
+        async with asyncio.timeout(60), run:
             async for outcome in run:
                 told.append(outcome)
                 if len(told) == AT:

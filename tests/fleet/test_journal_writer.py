@@ -143,7 +143,7 @@ async def test_an_invalid_row_leaves_no_waiter_behind(
     journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError], power: bool
 ) -> None:
     writer.add((1, 0, "failed", 1, 1, 0, 400, "half \ud83d", "", ""))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(JournalError):
             await writer.commit(event_row(2, "intent", 1), power=power)
         with pytest.raises(JournalError):

@@ -124,7 +124,7 @@ async def test_a_cut_from_within_a_finishing_call_cuts_the_rest() -> None:
             runs[0].cut()
 
     caller = ScriptedCaller(answer)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with fleet.Run(
             caller, [rename(f"d{each}") for each in range(9)], concurrency=1
         ) as run:
@@ -143,7 +143,7 @@ async def test_a_cut_from_within_a_call_that_continues_cuts_it_too() -> None:
             await asyncio.Event().wait()
 
     caller = ScriptedCaller(answer)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async with fleet.Run(
             caller, [rename(f"d{each}") for each in range(9)], concurrency=1
         ) as run:
@@ -163,7 +163,7 @@ async def test_operations_waiting_for_the_rate_are_not_started_after_a_stop(
         # One at once, and another after every further half minute.
         slow = Client(emulator.token, base_url=emulator.base_url, pacing=Pacing(max_rate=1 / 30))
         run = fleet.Run(slow, renames, journal=journal, check=check)
-        async with slow, asyncio.timeout(30), run:
+        async with slow, asyncio.timeout(60), run:
             if not check:
                 assert (await anext(run)).state is State.APPLIED
             await turns()

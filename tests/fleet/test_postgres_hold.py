@@ -155,7 +155,7 @@ async def test_a_database_that_answers_nothing_stops_a_session_and_not_its_event
         try:
             waiting = writer.commit(intent(0))
             turns = 0
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not waiting.done():
                     await asyncio.sleep(0.01)
                     turns += 1
@@ -191,7 +191,7 @@ async def test_a_stop_reaches_the_session_that_asks_for_it(name: str) -> None:
         await hold.begin({"a": "b"})
         hold.lease.watch_stop(stopped.set_result)
         store.request_stop("the grid is down")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await stopped == "the grid is down"
     with pytest.raises(RunRefusedError, match="asked to stop: the grid is down"):
         await store.hold(HoldTerms(heed_stop=True))

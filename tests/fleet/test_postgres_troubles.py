@@ -107,7 +107,7 @@ async def test_a_run_stops_while_its_database_is_unreachable_and_continues_later
     assert run.report.counts[State.HELD] > DEVICES / 2
     emulator.faults.clear()
     await asyncio.to_thread(postgres_server.start)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while store_of(options.path).is_held():  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.02)
     report = await fleet.resume(client, options)
@@ -135,7 +135,7 @@ async def test_a_process_that_wakes_after_a_take_over_sends_nothing_more(
         sys.executable, "-m", "tests.fleet.killed_run", json.dumps(attrs.asdict(settings))
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while log.count_arrivals("PATCH") < 4:  # noqa: ASYNC110 - it is another process
                 await asyncio.sleep(0.01)
             os.kill(child.pid, signal.SIGSTOP)

@@ -147,7 +147,7 @@ async def test_a_deletion_whose_404_is_not_yet_proven_is_not_held(
     ) as client:
         delete = DeleteSite(site_id="0000-01")
         async with fleet.Run(client, [delete], abort=None) as run:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while emulator.world.log.count_arrivals("GET") == 0:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.01)
             (run.stop if act == "stop" else run.cut)()

@@ -66,14 +66,14 @@ async def test_waiting_ends_with_the_awaited_result() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     event.set()
-    await asyncio.wait_for(waiting, 20)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_waiting_ends_with_the_run_and_leaves_no_task() -> None:
     halt = StopSignal(lambda: None)
     before = asyncio.all_tasks()
     asyncio.get_running_loop().call_later(0.01, halt.because, "enough")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await halt.unless(asyncio.Event().wait)
         assert asyncio.all_tasks() == before
 

@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 BRISK = Timeouts(connect=0.3, read=0.03)
-SOON = 10.0
+SOON = 30.0
 """Seconds for one example, of which the server is silent for at most 0.4."""
 TRIES: dict[TransportKind, int] = {"direct": 1, "session": 2}
 """A session does not let us inspect a connection before it is used: if its end arrives behind a

@@ -43,7 +43,7 @@ from tests.support.oracle import run_on
 
 pytestmark = IN_TIME
 
-SOON = 10.0
+SOON = 30.0
 """Seconds for one file."""
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9"

@@ -51,7 +51,7 @@ async def all_is_free(rig: Rig) -> None:
     assert rig.held() == 0
     server = rig.server
     server.always(applied(meet(asyncio.Barrier(2))))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(rig.run(UPDATE), rig.run(OTHER))
     assert rig.attempts == ()
 

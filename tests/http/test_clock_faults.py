@@ -191,7 +191,7 @@ async def test_row50_a_process_ends_quietly_with_open_tls_connections(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             said, _ = await child.communicate()
         assert (child.returncode, said.decode()) == (0, "")
         await server.emptied()

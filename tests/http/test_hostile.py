@@ -194,7 +194,7 @@ async def test_a_client_that_is_closed_under_a_call_ends_it_truthfully(
     call = asyncio.create_task(client.execute(UPDATE))
     await server.arrived(1)
     await client.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(25):
         with pytest.raises(AmbiguousOutcomeError):
             await call
     assert server.seen == ["PATCH"]
@@ -209,7 +209,7 @@ async def test_a_session_that_is_closed_under_a_call_ends_it_truthfully(
         call = asyncio.create_task(client.execute(UPDATE))
         await server.arrived(1)
         await session.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             with pytest.raises(AmbiguousOutcomeError):
                 await call
         with pytest.raises(TransportError) as caught:

@@ -106,5 +106,5 @@ async def give_up(
             nothing_is_held(rig)
             server.clear()
             rig.clock.skipped += 1000
-            await asyncio.wait_for(rig.run(UPDATE), 20)
+            await asyncio.wait_for(rig.run(UPDATE), 60)
         await quiet(server)

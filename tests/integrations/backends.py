@@ -51,13 +51,13 @@ async def serving_asgi(app: Any, grace: int = 1) -> AsyncIterator[str]:
     server, bound = uvicorn.Server(config), bound_socket()
     task = asyncio.create_task(server.serve(sockets=[bound]))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not server.started and not task.done():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.005)
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await task
 
 

@@ -15,7 +15,7 @@ import aiohttp
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 NO_CHROMIUM: Final = "no headless Chromium is installed"
 
-_SECONDS: Final = 15.0
+_SECONDS: Final = 60.0
 _OPTIONS: Final = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -42,7 +42,7 @@ async def asked(url: str, path: str, length: int = 0) -> AsyncIterator[asyncio.S
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - it is about another's log
             await asyncio.sleep(0.005)
 
@@ -179,7 +179,7 @@ async def test_background_tasks_after_the_response_are_left_alone() -> None:
         async with asked(url, "/"):
             await asyncio.sleep(0.05)
         gone.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await done.wait()
 
 

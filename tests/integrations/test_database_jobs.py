@@ -160,7 +160,7 @@ async def test_an_event_is_the_same_from_each_replica_while_nothing_changes(
         replica(emulator, database, resume=False) as other,
     ):
         job = await other.start(renames(20))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await other.get(job.id)).workers:
                 pass
         ids, phases = set(), []
@@ -275,7 +275,7 @@ async def test_a_watch_outlives_a_crash_of_the_database(
         finally:
             await asyncio.to_thread(postgres_server.start)
         emulator.faults.clear()
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             await watching
         assert (await late.get(job.id)).phase is Phase.ENDED, "it opened all the same"
     assert (told[-1]["phase"], told[-1]["counts"]["applied"]) == ("ended", 20)

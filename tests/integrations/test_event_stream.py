@@ -151,7 +151,7 @@ async def test_a_watcher_that_leaves_ends_its_events(kind: str) -> None:
     async with serving(kind, events()) as url:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             await response.content.readuntil(b"\n\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await closed.wait()
 
 
@@ -173,7 +173,7 @@ async def test_a_reader_that_does_not_read_holds_the_events_back(kind: str) -> N
     ):
         assert slow.status == 200
         before: Any = None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while before != given:
                 before = given
                 await asyncio.sleep(0.15)

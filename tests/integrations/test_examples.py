@@ -70,7 +70,7 @@ async def backend(
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
             while process.returncode is None:
                 with contextlib.suppress(aiohttp.ClientConnectionError):
                     await (await session.get(f"{url}/jobs")).read()
@@ -116,7 +116,7 @@ async def events_of(session: aiohttp.ClientSession, url: str, job: str) -> list[
 
 
 async def until_effects(emulator: Emulator, number: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while emulator.world.log.count() < number:  # noqa: ASYNC110 - another's log
             await asyncio.sleep(0.005)
 
@@ -177,7 +177,7 @@ async def test_a_terminated_backend_ends_despite_watchers(
             watching = asyncio.ensure_future(events_of(session, url, job))
             await until_effects(emulator, 1)
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await process.wait()
             seen = await watching
         assert seen[0][0] == "job"

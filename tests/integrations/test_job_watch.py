@@ -19,7 +19,7 @@ async def test_a_returning_watcher_receives_only_new_events(tmp_path: Path) -> N
         job = await jobs.start([*renames(10), bad, renames(20)[19]])
         first = await jobs.watch(job.id)
         last: StreamEvent | None = None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for event in first:
                 last = event
                 if event.kind == "job" and event.data["left"] == 1:
@@ -42,7 +42,7 @@ async def test_a_returning_watcher_receives_only_new_events(tmp_path: Path) -> N
             assert (event.kind, event.data["from"]) == ("troubles", 0)
             await anew.aclose()
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(25),
             contextlib.aclosing(await jobs.watch(job.id, event.id)) as on,
         ):
             lost = await anext(on)

@@ -59,12 +59,12 @@ def names_in(folder: Path) -> set[str]:
 
 async def end_of(jobs: Jobs, job: str, after: str | None = None) -> list[StreamEvent]:
     """Watch a job to its end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [event async for event in await jobs.watch(job, after)]
 
 
 async def until_applied(jobs: Jobs, job: str, number: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await jobs.get(job)).counts[State.APPLIED] < number:  # noqa: ASYNC110 - another's
             await asyncio.sleep(0.005)
 

@@ -91,7 +91,7 @@ async def test_nothing_starts_while_the_database_is_unreachable(own_server: Post
         assert not waiting.done()
         assert "the shared limit cannot be reached" in str(limiter.pace())
         await asyncio.to_thread(own_server.start)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             limiter.passed(await waiting)
         assert limiter.pace().blocked == ""
 

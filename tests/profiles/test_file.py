@@ -236,7 +236,7 @@ def test_a_command_has_a_time_limit(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(ConfigurationError, match=r"took longer than 0\.1 s"):
         profile.read_token(seconds=0.1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
 
 
 def test_a_token_file_that_cannot_be_read_as_text_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 
 PROGRAM = find_nginx()
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-PATIENCE = 30.0
+PATIENCE = 60.0
 STARTS = 3
 
 

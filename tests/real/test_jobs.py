@@ -180,7 +180,7 @@ async def test_a_job_continues_after_a_server_outage(
             await front.nginx.stop()
             assert await front.nginx.start()
 
-        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             tasks.create_task(restart())
             job = tasks.create_task(carried_out(front, operations, tmp_path, concurrency=4))
         report, outcomes, again = job.result()

@@ -15,7 +15,7 @@ from tests.emulator.fleets import BARN, METER, PUMP, USED
 
 async def next_of(stream: Any, emulator: Emulator, count: int = 1) -> "asyncio.Future[Any]":
     following: asyncio.Future[Any] = asyncio.ensure_future(anext(stream))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await emulator.streams.opened(count)
     return following
 

@@ -31,7 +31,7 @@ AT_NOON = datetime.fromtimestamp(NOON, UTC)
 async def taken(stream: AsyncGenerator[Any, None], count: int) -> list[Any]:
     """Take `count` items: the message of each log, and each gap unchanged."""
     found: list[Any] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(found) < count:
             item = await anext(stream)
             found.append(item.message if isinstance(item, LogRecord) else item)
@@ -43,7 +43,7 @@ async def connected(
 ) -> "asyncio.Task[list[Any]]":
     """Take the first item in a task, so that the stream connects; wait until it has."""
     first = asyncio.ensure_future(taken(stream, 1))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await emulator.streams.opened(count)
     return first
 
@@ -250,7 +250,7 @@ async def test_a_server_that_is_gone_is_noticed_by_its_silence(
     first = await connected(emulator, stream, 2)
     emulator.streams.stalled = False
     client.sockets.heartbeat = 20
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await emulator.streams.opened(3)
     (gap,) = await first
     assert isinstance(gap, Gap)
@@ -269,7 +269,7 @@ async def test_closing_the_client_ends_its_streams(
         await clock.slept()
     else:
         first = await connected(emulator, stream)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await client.close()
         with pytest.raises(StopAsyncIteration):
             await first
@@ -281,7 +281,7 @@ async def test_many_streams_leave_all_places_to_calls(emulator: Emulator) -> Non
     async with Client(emulator.token, **settings) as client:
         streams = [client.logs.stream(PUMP) for _ in range(110)]
         tasks = [asyncio.ensure_future(anext(each)) for each in streams]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await emulator.streams.opened(110)
             assert (await client.devices.get(PUMP)).id == PUMP
         emulator.streams.log(PUMP, "all")

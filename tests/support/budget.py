@@ -15,7 +15,7 @@ EXAMPLES: Final = 50
 LONG_FACTOR: Final = 25
 LONG: Final = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
-IN_TIME: Final = pytest.mark.timeout(3600 if LONG else 60)
+IN_TIME: Final = pytest.mark.timeout(3600 if LONG else 120)
 """For modules whose tests take a budget."""
 
 

@@ -57,7 +57,7 @@ class FakeClock:
 
     async def slept(self, count: int = 1) -> None:
         """Wait until at least `count` sleeps have begun."""
-        async with asyncio.timeout(30), self._news:
+        async with asyncio.timeout(60), self._news:
             await self._news.wait_for(lambda: len(self.sleeps) >= count)
 
     def uniform(self, low: float, high: float) -> float:

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 
 USER: Final = "nobody"
 """PostgreSQL refuses to run as root."""
-READY_S: Final = 30.0
+READY_S: Final = 60.0
 _FOLDERS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 

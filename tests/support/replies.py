@@ -272,7 +272,7 @@ def awaiting(event: asyncio.Event, then: Reply | None = None) -> Reply:
 
 def _once(come: Callable[[], Awaitable[object]], then: Reply | None) -> Reply:
     async def wait_then(exchange: Exchange) -> bool:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await come()
         return await (then or good())(exchange)
 

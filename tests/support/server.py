@@ -25,7 +25,7 @@ from tests.support.late import Late, Moment
 from tests.support.ports import bound_socket
 from tests.support.world import Good, World
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """No test waits longer than this many seconds for any event."""
 
 WRITES = "writes"
