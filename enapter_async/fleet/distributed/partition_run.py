@@ -43,30 +43,33 @@ class Ending:
     busy: bool = False
 
 
-@attrs.define(eq=False)
 class PartitionRun:
-    """One partition in progress; `stop` ends it early.
+    """One partition in progress; `stop` ends it early."""
 
-    `journal` is the name of its journal, which is `remote` if it may be unreachable for a while.
-    """
-
-    _control: Control
-    _job: JobRecord
-    _claim: Claim
-    _client: Client
-    _journal: str
-    _remote: bool
-    _credentials: Path | None
-    _run: Run[Any] | None = attrs.field(init=False, default=None)
-    _open: bool = attrs.field(init=False, default=False)
-    _why: str = attrs.field(init=False, default="")
-    """Why it stops early."""
-    _wait: Wait | None = attrs.field(init=False, default=None)
-    _judged: dict[str, int] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        counts = self._claim.counts()
-        self._judged = {name: counts[f"judged_{name}"] for name in JUDGED}
+    def __init__(
+        self,
+        control: Control,
+        job: JobRecord,
+        claim: Claim,
+        client: Client,
+        *,
+        journal: str,
+        remote: bool,
+        credentials: Path | None,
+    ) -> None:
+        self._control = control
+        self._job = job
+        self._claim = claim
+        self._client = client
+        self._journal = journal
+        self._remote = remote
+        self._credentials = credentials
+        self._run: Run[Any] | None = None
+        self._open = False
+        self._why = ""
+        """Why it stops early."""
+        self._wait: Wait | None = None
+        self._judged = {name: claim.counts()[f"judged_{name}"] for name in JUDGED}
 
     @property
     def job(self) -> str:

@@ -84,7 +84,6 @@ class WaveVerification:
         return [each for done in self._set.values() for each in done]
 
 
-@attrs.define(eq=False)
 class WaveLog:
     """The notes about waves, read once and extended. Waves count from 0, in notes from 1.
 
@@ -93,18 +92,26 @@ class WaveLog:
     if a wave did not pass.
     """
 
-    _journal: Journal
-    _writer: Writer
-    _at_ms: Callable[[], int]
-    _replay: Replay | None = attrs.field(kw_only=True)
-    _left: Sequence[tuple[WorkItem, State]] = attrs.field(kw_only=True)
-    _accept: bool = attrs.field(kw_only=True)
-    _seen: dict[int, Seen] = attrs.field(init=False, factory=dict)
-    """What was found before each wave that has started but not passed."""
-    _refused: set[int] = attrs.field(init=False, factory=set)
-
-    def __attrs_post_init__(self) -> None:
-        for event in self._journal.notes():
+    def __init__(
+        self,
+        journal: Journal,
+        writer: Writer,
+        at_ms: Callable[[], int],
+        *,
+        replay: Replay | None,
+        left: Sequence[tuple[WorkItem, State]],
+        accept: bool,
+    ) -> None:
+        self._journal = journal
+        self._writer = writer
+        self._at_ms = at_ms
+        self._replay = replay
+        self._left = left
+        self._accept = accept
+        self._seen: dict[int, Seen] = {}
+        """What was found before each wave that has started but not passed."""
+        self._refused: set[int] = set()
+        for event in journal.notes():
             self._take(event)
 
     def _take(self, event: Event) -> None:

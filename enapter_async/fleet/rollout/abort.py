@@ -176,7 +176,7 @@ class AbortJudge:
 
     def __init__(self, criteria: tuple[AbortCriterion, ...]) -> None:
         self._criteria = criteria
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
         self._failed = False
         """Whether any operation failed; until then, no criterion is met."""
         self._unusable = 0

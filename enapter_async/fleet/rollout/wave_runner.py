@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-import attrs
-
 from enapter_async.clock import Clock
 from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.errors import WaveNotPassedError
@@ -36,27 +34,35 @@ HOW_TO_GO_ON: Final = (
 )
 
 
-@attrs.define(eq=False)
 class WaveRunner:
     """Takes a run from wave to wave. Each call of `items_of` yields all items of a wave.
 
     `log` is the journal's record of the waves; None if the run has no journal.
     """
 
-    _rollout: Rollout
-    _client: Caller
-    _clock: Clock
-    _sizes: list[int] | None = attrs.field(kw_only=True)
-    _items_of: Callable[[int], Iterator[WorkItem]] = attrs.field(kw_only=True)
-    _log: WaveLog | None = attrs.field(kw_only=True)
-    _guard: Guard = attrs.field(kw_only=True)
-    _on_event: OnEvent = attrs.field(kw_only=True)
-    _current: WaveVerification | None = attrs.field(init=False, default=None)
-    _examination: Examination = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
+    def __init__(
+        self,
+        rollout: Rollout,
+        client: Caller,
+        clock: Clock,
+        *,
+        sizes: list[int] | None,
+        items_of: Callable[[int], Iterator[WorkItem]],
+        log: WaveLog | None,
+        guard: Guard,
+        on_event: OnEvent,
+    ) -> None:
+        self._rollout = rollout
+        self._client = client
+        self._clock = clock
+        self._sizes = sizes
+        self._items_of = items_of
+        self._guard = guard
+        self._on_event = on_event
+        self._log = log
+        self._current: WaveVerification | None = None
         waiting = partial(self._waiting, Reason.HEALTH)
-        self._examination = Examination(self._client, self._clock, self._rollout, waiting)
+        self._examination = Examination(client, clock, rollout, waiting)
 
     @property
     def wave(self) -> int | None:
