@@ -10,9 +10,8 @@ from enapter_async.cli.fleet_jobs import job_at, stop_job
 from enapter_async.cli.options import Settings, seconds_option, shared_command, tell
 from enapter_async.cli.places import find_place
 from enapter_async.cli.rows import json_line
-from enapter_async.fleet.journal.names import store_of
+from enapter_async.fleet.journal.names import Store, store_of
 from enapter_async.fleet.journal.stop_request import POLL_SECONDS
-from enapter_async.fleet.journal.store import Store
 
 
 @shared_command("stop")

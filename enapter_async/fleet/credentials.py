@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from enapter_async.clock import Clock
 from enapter_async.concealment import RawAnswer, concealing, concealing_async
@@ -350,20 +350,6 @@ def count_in(path: Path, after: int = 0) -> tuple[int, int]:
     return number, after
 
 
-class CredentialStore(Protocol):
-    """The place where generated credentials are stored: a `CredentialsFile`, or a `SinkStore`."""
-
-    async def make_room(self) -> None:
-        """Reserve space before anything is generated, or raise `OSError`."""
-        ...
-
-    async def store(
-        self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
-    ) -> None:
-        """Store a result, then return; `place` is its item and intent in a journal."""
-        ...
-
-
 class SinkStore:
     """Stores results by calling a function that the user has provided."""
 
@@ -380,3 +366,7 @@ class SinkStore:
         waiting = self._sink(operation, result)
         if inspect.isawaitable(waiting):
             await waiting
+
+
+CredentialStore = CredentialsFile | SinkStore
+"""Where a run stores generated credentials: `make_room` before each, and `store` each."""

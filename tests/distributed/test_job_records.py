@@ -12,9 +12,9 @@ from enapter_async.fleet.distributed.drafts import job_values, partition_values
 from enapter_async.fleet.distributed.job_records import Control
 from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.errors import RunNotFoundError, RunRefusedError
-from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, JobDatabase, SQLiteJobs
+from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, SQLiteJobs
 from enapter_async.fleet.journal.postgres.address import Address
-from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
+from enapter_async.fleet.journal.postgres.jobs import JobDatabase, PostgresJobs
 from enapter_async.fleet.journal.waves import Seen
 from enapter_async.fleet.outcomes import State
 

@@ -10,13 +10,13 @@ import pytest
 from enapter_async.fleet import JournalError, RunBusyError, RunRefusedError
 from enapter_async.fleet.errors import TakenOverError
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.lease import HoldTerms
 from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.fleet.journal.postgres.hold import PostgresHold
 from enapter_async.fleet.journal.postgres.writer import PostgresWriter
 from enapter_async.fleet.journal.records import event_row, item_row
-from enapter_async.fleet.journal.store import HoldTerms
 from enapter_async.operations.devices import UpdateDevice
 from tests.support.cutter import Cutter
 from tests.support.postgres import PostgresServer

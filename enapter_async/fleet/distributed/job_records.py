@@ -17,11 +17,11 @@ from enapter_async.fleet.journal.job_database import (
     COUNTED,
     JUDGED,
     STOP,
-    JobDatabase,
     Row,
     facts_in,
 )
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.postgres.jobs import JobDatabase
 from enapter_async.fleet.journal.waves import Seen
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.rollout.abort import AbortCriterion

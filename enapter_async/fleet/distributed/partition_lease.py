@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, JobDatabase, Row
+from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, Row
+from enapter_async.fleet.journal.postgres.jobs import JobDatabase
 
 LEASE_S: Final = 3.0
 """How long a silent worker keeps its partition."""

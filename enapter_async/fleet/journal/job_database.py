@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError, RunNotFoundError, RunRefusedError
@@ -78,35 +78,11 @@ STOP: Final = (
 """Stops a job; "" stands for the only job."""
 
 
-class JobDatabase(Protocol):
-    """Executes statements about jobs; `{p}`, `{now}` and similar fields depend on the database.
-
-    Tasks share one: a statement that has begun is executed to its end before the next one, even if
-    the task that waits for it is cancelled.
-    """
-
-    async def execute(self, sql: str, **values: Any) -> list[Row]:
-        """Execute one statement, and return its rows.
-
-        Raises:
-            JournalError: the database cannot be used now.
-        """
-        ...
-
-    async def execute_both(self, first: str, second: str, **values: Any) -> list[Row]:
-        """Execute `second` only if `first` returns a row, both or neither; return those rows.
-
-        Raises:
-            JournalError: the database cannot be used now.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Close the connection; safe to repeat."""
-
-
 class SQLiteJobs:
-    """The tables of one job, in the file `job.db` of its folder."""
+    """The tables of one job, in the file `job.db` of its folder.
+
+    Each method raises `JournalError` if the file cannot be used now.
+    """
 
     words: Final = {
         "p": "",

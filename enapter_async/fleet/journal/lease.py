@@ -7,10 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import attrs
+
 from enapter_async._http.call import AttemptObserver
 from enapter_async._http.fence import MAY_SEND
 from enapter_async.fleet.errors import JournalError
 
+LEASE_SECONDS: Final = 3.0
+COMMIT_SECONDS: Final = 10.0
 RENEWALS: Final = 6
 """The number of renewals in one lease."""
 MARGIN: Final = 0.25
@@ -22,6 +26,20 @@ boottime: Final[Callable[[], float]] = (
     time.monotonic if _CLOCK is None else partial(time.clock_gettime, _CLOCK)
 )
 """Returns monotonic seconds that include the machine's sleep, if the platform supports it."""
+
+
+@attrs.frozen(kw_only=True)
+class HoldTerms:
+    """How a run in PostgreSQL is held; a file needs none of it.
+
+    `lease` is the number of seconds for which a silent session keeps its run; `commit_timeout` is
+    the longest wait for a commit, after which the session writes nothing more. With `heed_stop` a
+    run that was asked to stop is refused.
+    """
+
+    lease: float = LEASE_SECONDS
+    commit_timeout: float = COMMIT_SECONDS
+    heed_stop: bool = False
 
 
 class SessionLease:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 
@@ -23,6 +23,7 @@ from enapter_async.fleet.journal.job_database import (
     facts_in,
     partition_file,
 )
+from enapter_async.fleet.journal.lease import HoldTerms
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import WAVE_BEGUN, WAVE_PASSED
 from enapter_async.fleet.journal.sqlite.journal import DIALECT, SQLiteJournal
@@ -32,7 +33,6 @@ from enapter_async.fleet.journal.sqlite.schema import (
     ADD_ITEM,
     scratch_journal,
 )
-from enapter_async.fleet.journal.store import Hold, HoldTerms
 
 NOTE: Final = "note"
 """The kind of an event that is a note about the whole job."""
@@ -145,7 +145,7 @@ class FolderStore:
         """Ask all workers to start nothing more."""
         self._rows(STOP, why=reason, job="")
 
-    async def hold(self, terms: HoldTerms = HoldTerms()) -> Hold:
+    async def hold(self, terms: HoldTerms = HoldTerms()) -> NoReturn:
         """Refuse to hold the whole job.
 
         Raises:

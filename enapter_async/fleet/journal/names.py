@@ -9,14 +9,23 @@ from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.merged import FolderStore
 from enapter_async.fleet.journal.postgres.address import Address, is_address
 from enapter_async.fleet.journal.postgres.connections import connect, driver, told
+from enapter_async.fleet.journal.postgres.hold import PostgresHold
 from enapter_async.fleet.journal.postgres.schema import prepare
 from enapter_async.fleet.journal.postgres.store import PostgresStore
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.journal.sqlite.store import SQLiteStore
-from enapter_async.fleet.journal.store import Store
+from enapter_async.fleet.journal.sqlite.store import SQLiteHold, SQLiteStore
 
 JournalName = str | os.PathLike[str]
 """A path, or the address of a run in PostgreSQL."""
+Store = SQLiteStore | PostgresStore | FolderStore
+"""The place of the journal of one run, or of a job; its methods except `hold` block."""
+Hold = SQLiteHold | PostgresHold
+"""A journal held by one session: no other one can write to it until it is released.
+
+`journal` reads what earlier sessions wrote, and never blocks on a network. `failed_over` means that
+the last intents of earlier sessions may be lost; the session that has handled this clears it.
+`lease` is set if the hold can pass to another session.
+"""
 
 
 def store_of(name: JournalName) -> Store:

@@ -7,8 +7,8 @@ from typing import Final, Literal
 import attrs
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal.lease import COMMIT_SECONDS, LEASE_SECONDS, HoldTerms
 from enapter_async.fleet.journal.postgres.address import without_password
-from enapter_async.fleet.journal.store import COMMIT_SECONDS, LEASE_SECONDS, HoldTerms
 
 LEAST_LEASE: Final = 0.5
 

@@ -13,10 +13,10 @@ from enapter_async.converter.operations import operation_from_json
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
+from enapter_async.fleet.journal.names import Hold
 from enapter_async.fleet.journal.reading import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.journal.records import FOLLOW, THERE, Event, is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.store import Hold
 from enapter_async.fleet.reading import Caller
 from enapter_async.operation import Operation, Repeat, described
 from enapter_async.operations.nouns import noun_named

@@ -11,7 +11,7 @@ from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal import resume
 from enapter_async.fleet.journal.lease import SessionLease
-from enapter_async.fleet.journal.names import store_of
+from enapter_async.fleet.journal.names import Hold, store_of
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.reading import PAGE_ROWS
 from enapter_async.fleet.journal.records import (
@@ -27,7 +27,6 @@ from enapter_async.fleet.journal.records import (
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.row_groups import Writer
-from enapter_async.fleet.journal.store import Hold
 from enapter_async.fleet.journal.streaming import streamed, streamed_async
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally

@@ -24,7 +24,7 @@ from enapter_async.fleet.errors import (
     TakenOverError,
     busy,
 )
-from enapter_async.fleet.journal.lease import RENEWALS, SessionLease, boottime
+from enapter_async.fleet.journal.lease import RENEWALS, HoldTerms, SessionLease, boottime
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
     connect_async,
@@ -46,7 +46,6 @@ from enapter_async.fleet.journal.postgres.writer import PostgresWriter
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import ItemRow
 from enapter_async.fleet.journal.row_groups import RowGroup
-from enapter_async.fleet.journal.store import HoldTerms
 
 T = TypeVar("T")
 

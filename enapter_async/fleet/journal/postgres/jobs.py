@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.journal.job_database import VALUE, Row
+from enapter_async.fleet.journal.job_database import VALUE, Row, SQLiteJobs
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
     bounded,
@@ -49,7 +49,12 @@ def partition_run(job: str, no: int) -> str:
 
 
 class PostgresJobs:
-    """Executes statements about the jobs of a database, over one connection opened as needed."""
+    """Executes statements about the jobs of a database, over one connection opened as needed.
+
+    Tasks share it: a statement that was sent is executed to its end before the next one, even if
+    the task that waits for it is cancelled. Each method raises `JournalError` if the database
+    cannot be used now.
+    """
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -93,6 +98,10 @@ class PostgresJobs:
             connection, statements = found
             statements.close()
             await connection.close()
+
+
+JobDatabase = SQLiteJobs | PostgresJobs
+"""Executes statements about jobs; `{p}`, `{now}` and similar fields depend on the database."""
 
 
 def rows_of(connection: Any, sql: str, **values: Any) -> list[Row]:

@@ -8,6 +8,7 @@ import attrs
 
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.journal.job_database import STOP, Row
+from enapter_async.fleet.journal.lease import HoldTerms
 from enapter_async.fleet.journal.merged import ReadPartition, merged
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import reporting
@@ -16,7 +17,6 @@ from enapter_async.fleet.journal.postgres.jobs import partition_run, rows_of
 from enapter_async.fleet.journal.postgres.reading import PostgresJournal
 from enapter_async.fleet.journal.postgres.schema import connected, opened
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.journal.store import HoldTerms
 
 
 @attrs.frozen

@@ -9,20 +9,19 @@ import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError, RunRefusedError
-from enapter_async.fleet.journal.lease import SessionLease
+from enapter_async.fleet.journal.lease import HoldTerms
 from enapter_async.fleet.journal.records import ItemRow
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.fleet.journal.sqlite.lock import RunLock, is_held
 from enapter_async.fleet.journal.sqlite.writer import JournalWriter
 from enapter_async.fleet.journal.stop_request import request_stop
-from enapter_async.fleet.journal.store import HoldTerms
 
 
 class SQLiteHold:
     """A journal's file with its lock, which even SIGKILL frees; so the hold cannot pass on."""
 
-    lease: SessionLease | None = None
+    lease = None
     failed_over = False
 
     def __init__(self, journal: SQLiteJournal, lock: RunLock) -> None:
@@ -84,7 +83,11 @@ class SQLiteStore:
         return is_held(self.path)
 
     def read(self) -> SQLiteJournal:
-        """Open the journal for reading only, even while a run writes to it."""
+        """Open the journal for reading only, even while a run writes to it.
+
+        Raises:
+            RunRefusedError: there is none, or it has a different version.
+        """
         return SQLiteJournal.read(self.path)
 
     def request_stop(self, reason: str) -> None:
