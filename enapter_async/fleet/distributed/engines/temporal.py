@@ -46,7 +46,7 @@ _PARTITION: Final = "enapter-fleet-partition"
 def _delivery(key: str, heartbeat: float) -> dict[str, Any]:
     """Return what starts the activity that delivers a key until a worker's handler has returned."""
     return {
-        "args": (key, heartbeat),
+        "arg": key,
         "start_to_close_timeout": LONGEST,
         "heartbeat_timeout": timedelta(seconds=heartbeat),
         "retry_policy": RetryPolicy(
@@ -119,8 +119,8 @@ class TemporalEngine:
         """Pass keys to the handler until cancelled."""
 
         @activity.defn(name=_PARTITION)
-        async def partition(key: str, heartbeat: float) -> None:
-            beating = asyncio.create_task(_beat(heartbeat))
+        async def partition(key: str) -> None:
+            beating = asyncio.create_task(_beat())
             try:
                 await handler(key)
             finally:
@@ -162,8 +162,9 @@ class TemporalEngine:
         return JournalError(f"Temporal at {self._target} cannot be reached: {lines[0]}")
 
 
-async def _beat(heartbeat: float) -> None:
+async def _beat() -> None:
+    timeout = activity.info().heartbeat_timeout or timedelta(seconds=HEARTBEAT_S)
     with contextlib.suppress(asyncio.CancelledError):
         while True:
-            await asyncio.sleep(heartbeat / 3)
+            await asyncio.sleep(timeout.total_seconds() / 3)
             activity.heartbeat()
