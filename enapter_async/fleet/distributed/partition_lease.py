@@ -43,8 +43,9 @@ _RENEW: Final = (
 )
 _GIVE_BACK: Final = (
     "UPDATE {p}part SET owner = '', owned_until = 0, waits = '', open = :open,"
-    " not_before = {now} + :delay, failures = failures + :gave_up, why = :why, " + _SET_COUNTS + ""
-    " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries RETURNING no"
+    " not_before = {now} + :delay, why = :why,"
+    " failures = failures + CASE owner WHEN '' THEN 0 ELSE :gave_up END, " + _SET_COUNTS + ""
+    " WHERE job = :job AND no = :no AND owner IN (:worker, '') AND tries = :tries RETURNING no"
 )
 _STORES: Final = (
     "UPDATE {p}part SET credentials = :credentials"
@@ -143,7 +144,10 @@ class PartitionLeases:
         failed: bool = False,
         why: str = "",
     ) -> bool:
-        """Return a partition, or end it; return False if another worker already owns it."""
+        """Return a partition, or end it; return False if another worker already owns it.
+
+        Safe to repeat, since an answer may be lost.
+        """
         rows = await self._database.execute(
             _GIVE_BACK,
             **self._of(claim),

@@ -201,8 +201,6 @@ class PartitionRun:
 
     async def _give_back(self, ending: Ending) -> None:
         error = ending.error
-        if isinstance(error, WaveNotPassedError):
-            await self._control.stop(self._claim.job, str(error))
         # A database's failures are temporary; those of a journal file are not.
         passing = (WaveNotPassedError, JournalError) if self._remote else (WaveNotPassedError,)
         failed = error is not None and not isinstance(error, passing)
@@ -210,20 +208,28 @@ class PartitionRun:
         if failed:
             delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
         why = "" if error is None else f"{type(error).__name__}: {error}"
-        try:
-            was_own = await self._control.leases.give_back(
-                self._claim,
-                self._counts(),
-                finished=ending.finished,
-                delay=delay,
-                failed=failed,
-                why=why,
-            )
-        except JournalError as unreachable:
-            logger.warning(
-                "worker %s left %s until its lease ends: %s",
-                self._control.worker, self._named, unreachable,
-            )  # fmt: skip
-            return
+        clock = self._client.clock
+        until = clock.monotonic() + (self._control.lease if self._remote else 0.0)
+        while True:
+            try:
+                if isinstance(error, WaveNotPassedError):
+                    await self._control.stop(self._claim.job, str(error))
+                was_own = await self._control.leases.give_back(
+                    self._claim,
+                    self._counts(),
+                    finished=ending.finished,
+                    delay=delay,
+                    failed=failed,
+                    why=why,
+                )
+                break
+            except JournalError as unreachable:
+                if clock.monotonic() >= until:
+                    logger.warning(
+                        "worker %s left %s until its lease ends: %s",
+                        self._control.worker, self._named, unreachable,
+                    )  # fmt: skip
+                    return
+            await clock.sleep(TELL_S)
         held = "another worker still holds its journal" if ending.busy else ""
         self._log_returned(ending, why or self._why or held, was_own=was_own)
