@@ -35,6 +35,7 @@ def test_a_blueprint_is_checked_uploaded_and_downloaded(
     again = run(*download)
     assert again.exit_code == Exit.USAGE
     assert "already exists; choose a new file" in again.stderr
+    world.blueprints = frozenset({made["id"]})
     assert run("blueprints", "get", "none").exit_code == Exit.FAILED
 
 
