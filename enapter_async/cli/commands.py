@@ -58,9 +58,8 @@ def execute(
     The exit code is 1 if the device reports an error, 3 if it did not answer (it may have carried
     out the command), and 4 if the execution has not ended in time. The command is never sent twice.
     """
-    what: dict[str, Any] = {"device_id": device, "site_id": site_id, "name": name}
     kind = ExecuteCommand if blocking else CreateExecution
-    chosen: CreateExecution | ExecuteCommand = kind(**what, arguments=arguments)
+    chosen = kind(device_id=device, site_id=site_id, name=name, arguments=arguments)
 
     async def check(client: Client) -> Operation[Any]:
         found, on = await checked(client, chosen)

@@ -221,7 +221,9 @@ def apply_file(
     else:
         operations = _read(file)
         _confirm(operations, skip_refused=how["skip_refused"], yes=how["yes"])
-        _check_job(how)
+        for option in ("results", "power", "force"):
+            if how[option]:
+                raise click.UsageError(f"--{option} cannot be combined with --journal")
         ending = apply_as_job(
             settings,
             operations,
@@ -231,12 +233,6 @@ def apply_file(
             facts={"source": file, "command": typed(), "rows": rows_of(operations)},
         )
     click.get_current_context().exit(ending)
-
-
-def _check_job(how: Mapping[str, Any]) -> None:
-    for option in ("results", "power", "force"):
-        if how[option]:
-            raise click.UsageError(f"--{option} cannot be combined with --journal")
 
 
 def _read(file: str) -> Collection[Any]:

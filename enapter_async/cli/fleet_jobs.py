@@ -217,8 +217,8 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
     if is_quiet() and ending is not Exit.DONE:
         retry = " --retry-failed" if report.counts[State.FAILED] else ""
         warn(
-            f"enapter-async: job {job.name}: {counts_text(report.counts)}; next: enapter-async "
-            f"fleet resume {_quoted(job.place)}{retry}"
+            f"enapter-async: job {job.name}: {counts_text(report.counts)}; "
+            f"next: {resume_command(job)}{retry}"
         )
     return ending
 
@@ -235,11 +235,8 @@ def _progress(status: JobStatus) -> str:
 
 def resume_command(job: Job) -> str:
     """Return the command that continues a job."""
-    return f"enapter-async fleet resume {_quoted(job.place)}"
-
-
-def _quoted(place: str) -> str:
-    return f"'{place}'" if "#" in place else place
+    place = f"'{job.place}'" if "#" in job.place else job.place
+    return f"enapter-async fleet resume {place}"
 
 
 def status_row(job: Job, status: JobStatus) -> dict[str, Any]:

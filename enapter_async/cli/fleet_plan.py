@@ -16,7 +16,7 @@ from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
 from enapter_async.cli.changing import change_of, change_options
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.files import check_output, operations_of
+from enapter_async.cli.files import PRESENT, check_output, operations_of
 from enapter_async.cli.options import Settings, is_quiet, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
@@ -44,12 +44,8 @@ from enapter_async.text import counted, plain, plain_lines, quoted, quoted_apart
 _TEMPLATE_COLUMNS: Final = (
     *("operation", "device_id", "site_id", "name", "slug", "blueprint_id", "protocol"),
 )
-_PRESENT_COLUMNS: Final = (
-    "present_type",
-    "present_site_id",
-    "present_blueprint_id",
-    "present_role",
-    "present_status",
+_PRESENT_COLUMNS: Final = tuple(
+    PRESENT + name for name in ("type", "site_id", "blueprint_id", "role", "status")
 )
 _SHOWN: Final = 20
 _PROGRESS_STEP: Final = 5000
