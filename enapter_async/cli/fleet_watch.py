@@ -19,7 +19,7 @@ from enapter_async.cli.options import Settings, seconds_option, shared_command, 
 from enapter_async.cli.places import find_place
 from enapter_async.cli.streams import fancy
 from enapter_async.cli.watch_view import showing
-from enapter_async.cli.watched_devices import AT_ONCE, WatchedDevices
+from enapter_async.cli.watched_devices import AT_ONCE, DevicesLook, WatchedDevices
 from enapter_async.cli.watched_run import RATE_S, Look, Watched, WatchedJob, WatchedRun
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.outcomes import State
@@ -95,7 +95,7 @@ async def _follow(
     """
     rate, took = RecentRate(RATE_S), 0.0
     look = await _rated(watched, rate)
-    unread = "--no-devices was given" if reads is None else ""
+    unread = DevicesLook(problem="--no-devices was given" if reads is None else "")
     devices: WatchedDevices | None = None
     async with contextlib.AsyncExitStack() as stack:
         if reads is not None:
@@ -103,14 +103,14 @@ async def _follow(
                 reading = _reading(settings, watched, *reads)
                 devices = await stack.enter_async_context(reading)
             except ConfigurationError as error:
-                unread = str(error)
+                unread = DevicesLook(problem=str(error))
         following = None
         if devices is not None:
             following = asyncio.ensure_future(devices.follow(lambda: look))
             stack.callback(following.cancel)
         show = stack.enter_context(showing(as_json=bool(settings.as_json)))
         while look.running:
-            show(look, None if devices is None else devices.last, unread)
+            show(look, unread if devices is None else devices.last)
             await asyncio.sleep(max(every, _SHARE * took))
             before = time.monotonic()
             look = await _rated(watched, rate)
@@ -119,7 +119,7 @@ async def _follow(
                 following.result()
         if devices is not None:
             await devices.read_last(look)
-        show(look, None if devices is None else devices.last, unread)
+        show(look, unread if devices is None else devices.last)
     return look
 
 

@@ -39,8 +39,8 @@ _STATES_OF_DEVICES: Final = {"online": "green", "offline": "red"}
 _SEVERITIES: Final = {"ERROR": "red", "WARNING": "yellow"}
 
 
-Show = Callable[[Look, DevicesLook | None, str], None]
-"""Shows a `Look`, and what was read of devices; the text says why none can be read."""
+Show = Callable[[Look, DevicesLook], None]
+"""Shows a `Look`, and what was read of devices."""
 
 
 @contextlib.contextmanager
@@ -51,25 +51,22 @@ def showing(*, as_json: bool) -> Iterator[Show]:
     elif fancy(sys.stdout) and not is_quiet():
         console = output_console()
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda look, devices, unread: live.update(
-                drawn(look, devices, unread, console), refresh=True
-            )
+            yield lambda look, devices: live.update(drawn(look, devices, console), refresh=True)
     else:
         yield _Lines().show
 
 
-def _row(look: Look, devices: DevicesLook | None, unread: str) -> dict[str, Any]:
+def _row(look: Look, devices: DevicesLook) -> dict[str, Any]:
     """Return a `Look` as one JSON object: the fields of `fleet status`, and what is watched."""
-    read = devices or DevicesLook()
     return {
         **look.row,
         "rate": None if look.rate is None else round(look.rate, 2),
         "not_done": [
             {**outcome_row(each.outcome), "at": _time(each.at_ms)} for each in look.troubles
         ],
-        "devices": [attrs.asdict(each) for each in read.devices],
-        "logs": [{"device_id": name, **unstructure(log)} for name, log in read.logs],
-        "devices_problem": unread or read.problem or None,
+        "devices": [attrs.asdict(each) for each in devices.devices],
+        "logs": [{"device_id": name, **unstructure(log)} for name, log in devices.logs],
+        "devices_problem": devices.problem or None,
     }
 
 
@@ -78,28 +75,27 @@ class _Lines:
         self._told: set[tuple[int, str]] = set()
         self._problem = ""
 
-    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
+    def show(self, look: Look, devices: DevicesLook) -> None:
         """Write one line, and one for each operation newly found not done."""
         if is_quiet():
             return
-        problem = unread or ("" if devices is None else devices.problem)
-        if problem != self._problem and problem:
-            click.echo(f"devices: {problem}")
-        self._problem = problem
+        if devices.problem not in ("", self._problem):
+            click.echo(f"devices: {devices.problem}")
+        self._problem = devices.problem
         for each in reversed(look.troubles):
             known = (each.at_ms, _name(each))
             if known not in self._told:
                 self._told.add(known)
                 click.echo(f"{_time(each.at_ms)} {each.outcome.state} {known[1]}: {_why(each)}")
         told = [f"{look.ended} of {look.total}: {_counts(look).plain}", *_facts(look)]
-        if devices is not None and devices.devices:
+        if devices.devices:
             told.append(f"devices {_summary(devices).plain}")
         click.echo(with_time("; ".join(told)))
         for line in _next(look):
             click.echo(line)
 
 
-def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console) -> Group:
+def drawn(look: Look, devices: DevicesLook, console: Console) -> Group:
     """Return a `Look` as it is drawn on a terminal; ids are whole, other lines may be cut."""
     width = console.width
     parts: list[RenderableType] = [
@@ -114,10 +110,10 @@ def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console
             state = each.outcome.state
             head = (_clock(each.at_ms), str(state), _name(each))
             parts += _entry(head, _why(each), COLOURS[state], width)
-    if unread:
-        parts += [Text(), Text(f"The devices are not shown: {unread}", "dim")]
-    elif devices is not None and devices.devices:
+    if devices.devices:
         parts += [Text(), *_of_devices(devices, width)]
+    elif devices.problem:
+        parts += [Text(), Text(f"The devices are not shown: {devices.problem}", "dim")]
     parts += [Text(each, overflow="fold") for each in _next(look)]
     return Group(*parts)
 

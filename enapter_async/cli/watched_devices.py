@@ -6,7 +6,6 @@ that the run's own calls come first.
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -44,12 +43,11 @@ class DeviceLook:
 
 @attrs.frozen(kw_only=True)
 class DevicesLook:
-    """What was read of some devices: `logs` are (device, log); `problem` says what failed."""
+    """What was read of some devices: `logs` are (device, log); `problem` says why more is not."""
 
     devices: tuple[DeviceLook, ...] = ()
     logs: tuple[tuple[str, LogRecord], ...] = ()
     problem: str = ""
-    at: float = attrs.field(factory=time.monotonic)
 
     @property
     def states(self) -> Counter[str]:
@@ -70,7 +68,7 @@ class WatchedDevices:
         self._sample = [each for each in sample if each.noun == _NOUN and each.id is not None]
         self._every = every
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self.last: DevicesLook | None = None
+        self.last = DevicesLook()
 
     async def follow(self, looking: Callable[[], Look]) -> None:
         """Read the devices again and again until cancelled."""
