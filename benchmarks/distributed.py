@@ -29,6 +29,7 @@ import attrs
 
 from benchmarks.drivers import TOKEN
 from benchmarks.figures import Verdict, spread
+from benchmarks.grid import in_a_process
 from benchmarks.journal import WARM_UP, emulated, operations
 from benchmarks.machine import choose_cores
 from benchmarks.parts import begin, command_line, finish, tell
@@ -56,7 +57,6 @@ TINY: Final = 200
 WORKERS: Final = 3
 SAMPLE_S: Final = 1.0
 WAYS: Final = ("plain", *ENGINES)
-PATIENCE_SECONDS: Final = 3600
 
 
 async def cell(base_url: str, *, count: int, way: str, place: str) -> dict[str, Any]:
@@ -96,15 +96,10 @@ def started(arguments: Sequence[str]) -> "subprocess.Popen[str]":
     )
 
 
-def in_a_process(base_url: str, count: int, way: str, place: str) -> dict[str, Any]:
+async def apart(base_url: str, count: int, way: str, place: str) -> dict[str, Any]:
     """Measure a cell in its own process."""
-    arguments = ["--cell", base_url, "--count", str(count), "--way", way, "--place", place]
-    with started(arguments) as process:
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
-    if process.returncode:
-        raise RuntimeError(f"the job with {way} failed")
-    found: dict[str, Any] = json.loads(output)
-    return found
+    settings = {"count": count, "way": way, "place": place}
+    return await asyncio.to_thread(in_a_process, "distributed", base_url, None, **settings)
 
 
 async def submitted(base_url: str, place: str, count: int, size: int = SIZE) -> fleet.Job:
@@ -132,7 +127,7 @@ async def measure(base_url: str, address: str, rounds: int, count: int) -> list[
                     if way != "plain":
                         place = f"{address}#{way}-{number}"
                         await submitted(base_url, place, count)
-                    cost = await asyncio.to_thread(in_a_process, base_url, count, way, place)
+                    cost = await apart(base_url, count, way, place)
                     cost |= await each_partition(base_url, address, way, number)
                     found.append({"round": number, "way": way, **cost})
     return found
@@ -144,7 +139,7 @@ async def each_partition(base_url: str, address: str, way: str, number: int) -> 
         return {}
     place = f"{address}#tiny-{way}-{number}"
     await submitted(base_url, place, TINY, 1)
-    cost = await asyncio.to_thread(in_a_process, base_url, TINY, way, place)
+    cost = await apart(base_url, TINY, way, place)
     return {"partition_ms": cost["cpu_us"] / 1000}
 
 

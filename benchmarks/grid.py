@@ -30,6 +30,10 @@ class CellTimeoutError(CellError):
     """A contender exceeded its time."""
 
 
+PATIENCE_SECONDS: Final = 1_800
+"""How long a cell of a single benchmark may take."""
+
+
 @attrs.frozen(kw_only=True)
 class Effort:
     """How much is measured.
@@ -183,3 +187,15 @@ def worker_command(
         *(("--orjson",) if contender.orjson else ()),
         *(("--uvloop",) if contender.uvloop else ()),
     ]
+
+
+def in_a_process(
+    name: str, base_url: str, cores: Cores | None, /, **settings: Any
+) -> dict[str, Any]:
+    """Measure a cell of the benchmark `name` in its own process, on the client's core.
+
+    Raises: CellError: It failed, or took too long.
+    """
+    arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--cell", base_url, *arguments]
+    return run_worker(command, cores=cores, timeout=PATIENCE_SECONDS)

@@ -8,12 +8,11 @@ Small jobs are repeated.
 """
 
 import statistics
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from benchmarks.figures import Verdict, spread
-from benchmarks.journal import in_a_process
+from benchmarks.grid import CellError, in_a_process
 from benchmarks.machine import Cores, choose_cores
 from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
@@ -49,9 +48,9 @@ def measure(
                 tell(f"{size:,} operations {WAYS[way]}, {number + 1} of {repeats(size)}")
                 try:
                     cell = in_a_process(
-                        base_url, cores, count=size, way=way, concurrency=CONCURRENCY
+                        "journal", base_url, cores, count=size, way=way, concurrency=CONCURRENCY
                     )
-                except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                except CellError as error:
                     failures.append(f"{size:,} operations {WAYS[way]}: {error}")
                 else:
                     found[way, size].append(cell)

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from benchmarks.drivers import NAME, TOKEN
 from benchmarks.figures import Verdict, spread
+from benchmarks.grid import in_a_process
 from benchmarks.machine import Cores, children_on, choose_cores
 from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
@@ -38,7 +39,6 @@ ROUNDS: Final = 5
 WARM_UP: Final = 500
 WAYS: Final = ("none", "journal", "known")
 WAYS_NAMED: Final = {"none": "none", "journal": "streamed", "known": "a list"}
-PATIENCE_SECONDS: Final = 1_800
 
 
 def operations(count: int) -> Iterator[UpdateDevice]:
@@ -71,21 +71,6 @@ async def cell(base_url: str, *, count: int, way: str, concurrency: int) -> dict
         "cpu_us": cpu / count * 1e6,
         "peak_mib": (peak_rss_bytes() or 0) / 2**20,
     }
-
-
-def in_a_process(base_url: str, cores: Cores | None, **settings: Any) -> dict[str, Any]:
-    """Measure a cell in its own process, on the client's core."""
-    arguments = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
-    with children_on(cores.client if cores else None):
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.journal", "--cell", base_url, *arguments],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.PIPE,
-            timeout=PATIENCE_SECONDS,
-        )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 @contextlib.contextmanager
@@ -139,7 +124,9 @@ def measure(
     for number in range(rounds):
         tell(f"journal: round {number + 1} of {rounds}")
         for way in WAYS[number % len(WAYS) :] + WAYS[: number % len(WAYS)]:
-            measured = in_a_process(base_url, cores, count=count, way=way, concurrency=concurrency)
+            measured = in_a_process(
+                "journal", base_url, cores, count=count, way=way, concurrency=concurrency
+            )
             found.append({"round": number, **measured})
     return found
 

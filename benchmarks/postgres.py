@@ -13,8 +13,6 @@ import asyncio
 import contextlib
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +22,11 @@ from typing import Any, Final
 
 from benchmarks.drivers import TOKEN
 from benchmarks.figures import Verdict, spread
+from benchmarks.grid import in_a_process
 from benchmarks.journal import WARM_UP, emulated, operations
 from benchmarks.machine import choose_cores
 from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
-from benchmarks.server import ROOT
 from enapter_async import Client, fleet
 from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.journal.postgres.address import Address
@@ -42,7 +40,6 @@ MOST_BYTES: Final = 600.0
 COUNT: Final = 20_000
 ROUNDS: Final = 5
 WAYS: Final = ("file", "postgres")
-PATIENCE_SECONDS: Final = 600
 _TABLES: Final = ("run", "fact", "item", "event")
 
 
@@ -57,20 +54,6 @@ async def cell(base_url: str, *, count: int, journal: str) -> dict[str, Any]:
     if report.counts[fleet.State.APPLIED] != count:
         raise RuntimeError(f"the fleet's report is {dict(report.counts)}")
     return {"per_second": count / seconds, "cpu_us": cpu / count * 1e6}
-
-
-def in_a_process(base_url: str, count: int, journal: str) -> dict[str, Any]:
-    """Measure a cell in its own process."""
-    arguments = ["--cell", base_url, "--count", str(count), "--journal", journal]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.postgres", *arguments],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        timeout=PATIENCE_SECONDS,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def disk_bytes(address: str) -> int:
@@ -103,7 +86,7 @@ def measure(base_url: str, address: str, rounds: int, count: int) -> list[dict[s
                 if way == "postgres":
                     journal = f"{address}#benchmark-{stamp}-{number}"
                 before = disk_bytes(address)
-                measured = in_a_process(base_url, count, journal)
+                measured = in_a_process("postgres", base_url, None, count=count, journal=journal)
             used = (disk_bytes(address) - before) / count
             found.append({"round": number, "way": way, "bytes": used, **measured})
         found.append({"round": number, "way": "submission", "us": submission_us(address, count)})

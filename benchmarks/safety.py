@@ -13,7 +13,6 @@ import gc
 import json
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,11 +22,11 @@ from types import ModuleType
 from typing import Any, Final, cast
 
 from benchmarks.catalog import NAMES
-from benchmarks.grid import CellError, Effort, run_worker, worker_command
-from benchmarks.machine import Cores, children_on, choose_cores
+from benchmarks.grid import CellError, Effort, in_a_process, run_worker, worker_command
+from benchmarks.machine import Cores, choose_cores
 from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table
-from benchmarks.server import ROOT, Server, serving
+from benchmarks.server import Server, serving
 from benchmarks.worker import DeviceIds
 
 ROUNDS: Final = 60
@@ -58,26 +57,6 @@ async def measure(base_url: str, *, rounds: int, block: int) -> dict[str, list[f
                 first += block
                 if number >= 0:
                     found[name].append(1e6 * cpu / block)
-    return found
-
-
-def in_a_process(
-    base_url: str, cores: Cores | None, *, rounds: int, block: int, orjson: bool
-) -> dict[str, list[float]]:
-    """Measure in a separate process, on the client's core."""
-    with children_on(cores.client if cores else None):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "benchmarks.safety", "--cell", base_url),
-                *("--rounds", str(rounds), "--block", str(block)),
-                *(("--orjson",) if orjson else ()),
-            ],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.PIPE,
-            timeout=600,
-        )
-    found: dict[str, list[float]] = json.loads(done.stdout)
     return found
 
 
@@ -166,7 +145,7 @@ def run(
     """Measure and summarize."""
     with serving(server, core=cores.server if cores else None) as running:
         tell("the cost of each safety feature")
-        found = in_a_process(running.base_url, cores, rounds=rounds, block=block, orjson=False)
+        found = in_a_process("safety", running.base_url, cores, rounds=rounds, block=block)
         tell("the cost of the fleet engine and its journal")
         return section(found, *by_jobs(running, cores, jobs=jobs))
 
@@ -179,11 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=JOBS, help="rounds of fleet jobs")
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
-    parser.add_argument("--orjson", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.cell:
-        if not options.orjson:
-            cast("dict[str, ModuleType | None]", sys.modules)["orjson"] = None
+        cast("dict[str, ModuleType | None]", sys.modules)["orjson"] = None
         found: Any = asyncio.run(measure(options.cell, rounds=options.rounds, block=options.block))
         print(json.dumps(found))
         return 0

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from benchmarks.drivers.readers import READERS, need
 from benchmarks.figures import Spread, Verdict, spread
+from benchmarks.grid import CellError, in_a_process
 from benchmarks.machine import Cores, children_on, choose_cores
 from benchmarks.parts import begin, command_line, finish, tell
 from benchmarks.report import Section, Table, shown
@@ -32,7 +33,6 @@ ROWS: Final = 200_000
 FRAMES: Final = 50_000
 ROUNDS: Final = 5
 WARM_UP: Final = 100
-PATIENCE_SECONDS: Final = 600
 MOST_OF_OFFICIAL: Final = 0.7
 MOST_OF_CSV: Final = 1.5
 MOST_OF_AIOHTTP: Final = 2.5
@@ -97,20 +97,10 @@ def measure(
         for name, cells in found.items():
             tell(f"{name}, {number + 1} of {rounds}")
             count = rows if name.startswith("rows") else frames
-            with children_on(cores.client if cores else None):
-                what = ("--cell", name, base_url, str(count))
-                done = subprocess.run(
-                    [sys.executable, "-m", "benchmarks.streaming", *what],
-                    cwd=ROOT,
-                    check=False,
-                    capture_output=True,
-                    text=True,
-                    timeout=PATIENCE_SECONDS,
-                )
-            if done.returncode:
-                failures.append(f"{name}: {done.stderr.strip()[-300:]}")
-            else:
-                cells.append(json.loads(done.stdout))
+            try:
+                cells.append(in_a_process("streaming", base_url, cores, name=name, count=count))
+            except CellError as error:
+                failures.append(f"{name}: {error}")
     return found, failures
 
 
@@ -194,11 +184,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--cell", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    parser.add_argument("--name", help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     options: Any = parser.parse_args(arguments)
     if options.cell:
-        name, base_url, count = options.cell
-        print(json.dumps(cell(name, base_url, int(count))))
+        print(json.dumps(cell(options.name, options.cell, options.count)))
         return 0
     found = run(
         choose_cores(),

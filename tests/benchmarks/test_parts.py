@@ -24,6 +24,7 @@ from benchmarks import (
     wrk,
 )
 from benchmarks.drivers import Load, bypassed
+from benchmarks.grid import in_a_process
 from benchmarks.report import Section
 from benchmarks.server import ROOT, Server, serving
 from benchmarks.worker import DeviceIds
@@ -237,7 +238,7 @@ def test_a_price_is_the_difference_within_a_round() -> None:
 
 
 def test_the_prices_of_all_are_measured_in_one_process(server: Server) -> None:
-    found = safety.in_a_process(server.base_url, None, rounds=2, block=20, orjson=False)
+    found = in_a_process("safety", server.base_url, None, rounds=2, block=20)
     assert {len(values) for values in found.values()} == {2}
     jobs = {"sdk": [50.0], "sdk-fleet": [60.0], "sdk-fleet-journal": [80.0]}
     rows = {row[0].partition(":")[0]: row for row in safety.section(found, jobs, []).tables[0].rows}

@@ -14,7 +14,8 @@ from benchmarks.stream_server import BLOCK
 def test_all_readers_read_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     with streaming.serving_streams(None) as base_url:
         found = {name: asyncio.run(read(base_url, 1_500)) for name, read in READERS.items()}
-        assert streaming.main(["--cell", "rows: sdk", base_url, "50"]) == 0
+        what = ["--cell", base_url, "--name", "rows: sdk", "--count", "50"]
+        assert streaming.main(what) == 0
     first = int(FROM.timestamp())
     assert {found[name] for name in found if name.startswith("rows")} == {
         sum(number % BLOCK for number in range(first, first + 1_500)) / 8

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from benchmarks import journal as benchmark
+from benchmarks.grid import in_a_process
+from benchmarks.journal import emulated
 
 FEW, MANY = 1_000, 5_000
 MOST_GROWTH_MIB = 3.0
@@ -19,9 +20,9 @@ MOST_SLOWING = 2.5
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the system's memory statistics")
 @pytest.mark.timeout(120)
 def test_memory_and_time_an_operation_stay_flat() -> None:
-    with benchmark.emulated(MANY, None) as base_url:
+    with emulated(MANY, None) as base_url:
         few, many = (
-            benchmark.in_a_process(base_url, None, count=count, way="journal", concurrency=64)
+            in_a_process("journal", base_url, None, count=count, way="journal", concurrency=64)
             for count in (FEW, MANY)
         )
     assert many["peak_mib"] - few["peak_mib"] < MOST_GROWTH_MIB
