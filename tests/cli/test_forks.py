@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ print(json.dumps({
                 for each in (sys.stdin, sys.stdout, sys.stderr)],
     "typed": sys.stdin and sys.stdin.read(),
     "module": __name__,
+    "pid": os.getpid(),
     "forked": "enapter_async.client" in sys.modules,
 }), flush=True)
 match sys.argv[1:]:
@@ -76,6 +78,7 @@ def test_a_command_inherits_and_ends_as_one_that_is_started(
         started = ended(folder, line, Path(sys.executable))
         told, expected = json.loads(forked.stdout), json.loads(started.stdout)
         assert (told.pop("forked"), expected.pop("forked")) == (forks, False), line
+        assert told.pop("pid") != expected.pop("pid")
         assert told == expected
         assert (forked.returncode, forked.stderr) == (started.returncode, started.stderr)
 
@@ -89,3 +92,16 @@ def test_a_signal_is_passed_on_and_a_killed_command_ends(folder: Path) -> None:
             started.send_signal(number)
             assert started.stdout.read() == b"", "the process has ended, which holds the pipe"
             assert started.wait(60) == -number
+
+
+def test_a_signal_that_arrives_after_the_end_changes_nothing(folder: Path) -> None:
+    command = [str(programs(os.environ) / "python"), "told.py", "wait"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as started:  # noqa: S603 - our own text
+        assert started.stdout is not None
+        told = json.loads(started.stdout.readline())
+        started.send_signal(signal.SIGSTOP)
+        os.kill(told["pid"], signal.SIGTERM)
+        assert started.stdout.read() == b"", "the process has ended, which holds the pipe"
+        time.sleep(0.05)  # its server hears of it a moment later
+        started.send_signal(signal.SIGCONT)
+        assert started.wait(60) == -signal.SIGTERM

@@ -32,9 +32,16 @@ def main() -> None:
     packed = b"".join(each.to_bytes(4, sys.byteorder) for each in standard)
     mask = sum(1 << each for each in standard)
     server.sendmsg([bytes([mask])], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
+
+    def pass_on(number: int, _: object) -> None:
+        try:
+            server.send(bytes([number]))
+        except OSError:
+            return  # the command has just ended, and its end is read next
+
     for number in PASSED_ON:
         if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, lambda got, _: server.send(bytes([got])))
+            _signal.signal(number, pass_on)
     for each in standard:  # so that the reader of a pipe sees its end when the command closes it
         posix.close(each)
     answer = server.recv(4)
