@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from enapter_async.api.executor import Executor
 from enapter_async.errors import ArgumentError
 from enapter_async.models.devices import Device
+from enapter_async.operation import described
 from enapter_async.operations.devices import GetDevice
 from enapter_async.operations.on_device import OnDevice
 
@@ -25,5 +26,5 @@ async def checked(executor: Executor, operation: OperationT) -> tuple[OperationT
     device = await executor.execute(reading)
     prepared: OperationT = operation.prepared(device)
     if reason := prepared.obstacle(device):
-        raise ArgumentError(reason)
+        raise ArgumentError(f"{described(operation)} was not sent: {reason}")
     return prepared, device

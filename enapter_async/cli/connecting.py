@@ -122,7 +122,8 @@ def read_token(path: str) -> str:
         if path == "-":
             text = sys.stdin.readline()
         else:
-            if sys.platform != "win32" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+            mode = Path(path).stat().st_mode
+            if sys.platform != "win32" and stat.S_ISREG(mode) and mode & 0o077:
                 warn(f"warning: {plain(path)} can be read by others; fix this with chmod 600")
             text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -85,7 +85,9 @@ def command(
         else:
             world = World.from_json(fleet, seed=seed, keep_records=False, unique_slugs=unique_slugs)
     except (OSError, FleetFileError) as error:
-        raise click.UsageError(f"{plain(fleet)}: {plain(error)}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        name = plain(fleet)
+        raise click.UsageError(f"{name}: {plain(why).removeprefix(f'{name}: ')}") from None
     emulator = Emulator(
         world=world,
         port=port,

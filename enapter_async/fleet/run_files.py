@@ -121,7 +121,7 @@ def _with_facts(
 async def _credential_store(
     exits: AsyncExitStack, options: RunOptions, session: JournalSession | None
 ) -> CredentialStore | None:
-    """Open where generated configurations are stored, or return None if that is nowhere.
+    """Open the store of generated configurations, or return None if the run has none.
 
     Without a file in the options, a resumed run uses that of the earlier session.
     """

@@ -11,7 +11,7 @@ import attrs
 from enapter_async.concealment import Secret, concealing
 from enapter_async.environment import DEFAULT_BASE_URL, ENVIRONMENT, PROFILE_VARIABLE
 from enapter_async.errors import ConfigurationError
-from enapter_async.profiles.file import Profile, read_config
+from enapter_async.profiles.file import Profile, read_config, unknown_profile
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -85,8 +85,7 @@ def choose(name: str | None = None, environ: Mapping[str, str] | None = None) ->
         return None
     profile = config.profiles.get(wanted)
     if profile is None:
-        known = ", ".join(config.profiles) or "none"
-        raise ConfigurationError(f"{config.path} has no profile {wanted[:60]!a}; it has {known}")
+        raise unknown_profile(config, wanted)
     return profile
 
 

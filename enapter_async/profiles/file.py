@@ -153,6 +153,16 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     return _Reader(path, _shared(state)).config(data)
 
 
+def unknown_profile(config: Config, name: str) -> ConfigurationError:
+    """Return the error about a profile that the configuration file does not have."""
+    known = ", ".join(config.profiles) or "none"
+    if not config.profiles and not config.path.exists():
+        return ConfigurationError(
+            f"there is no profile {name[:60]!a}: {config.path} does not exist"
+        )
+    return ConfigurationError(f"{config.path} has no profile {name[:60]!a}; it has {known}")
+
+
 def use_profile(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """Make a profile the default one; return the new contents of the configuration file.
 
@@ -163,8 +173,7 @@ def use_profile(name: str, environ: Mapping[str, str] | None = None) -> Config:
     """
     config = read_config(environ)
     if name not in config.profiles:
-        known = ", ".join(config.profiles) or "none"
-        raise ConfigurationError(f"{config.path} has no profile {name!r}; it has: {known}")
+        raise unknown_profile(config, name)
     path = config.path.resolve()
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -64,7 +64,7 @@ def test_the_manifest_is_checked_before_anything_is_sent(
     confirmed = {**manifest["commands"], "reboot": {"confirmation": asked}}
     world.change(leaf, manifest={**manifest, "commands": confirmed})
     for arguments, why in (
-        (("fly",), "its manifest has no command 'fly'"),
+        (("fly",), "was not sent: its manifest has no command 'fly'"),
         (("set_interval", "--args", '{"seconds": 0}'), "seconds must be at least 1"),
         (("set_interval", "--blocking"), "set_interval needs the argument 'seconds'"),
         (("reboot",), "Restart? It stops for a minute: there is no terminal to confirm on"),

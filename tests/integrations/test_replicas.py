@@ -52,7 +52,7 @@ async def answered(session: aiohttp.ClientSession, method: str, url: str) -> tup
 
 
 def quick_until(emulator: Emulator, effects: int, *, seconds: float) -> None:
-    """Let the job continue slowly after so many effects in all."""
+    """Let the job continue at once until it has had this many effects, and slowly from then on."""
     emulator.faults.clear()
     emulator.faults.add(REFUSED, device=FAILING, method="PATCH", times=None)
     slow_from(emulator, effects + 1 - emulator.world.log.count(), seconds)
