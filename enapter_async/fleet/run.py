@@ -267,7 +267,8 @@ class Run(Generic[OperationT]):
         rollout, guard = self._rollout, options.guard
         reads = PatientReads(self._client, self._clock, options.max_pause, self._on_wait)
         if isinstance(guard, GuardMode):
-            guard = StateGuard(reads, guard, self._on_wait, staged=rollout is not None)
+            staged, clock = rollout is not None, self._clock
+            guard = StateGuard(reads, guard, self._on_wait, staged=staged, clock=clock)
         await exits.enter_async_context(guard)
         context = ExecutionContext(
             client=self._client,

@@ -22,7 +22,7 @@ class Statements:
 
     def __init__(self, journal: SQLiteJournal) -> None:
         self.told: list[tuple[str, str]] = []
-        journal._writing.set_trace_callback(self._take)
+        journal._connection.set_trace_callback(self._take)
 
     def _take(self, statement: str) -> None:
         self.told.append((statement, threading.current_thread().name))
@@ -106,9 +106,9 @@ async def test_the_power_level_gathers_and_syncs_on_a_thread(
     assert told.count("COMMIT") == 1
     thread = next(thread for statement, thread in told.told if statement == "COMMIT")
     assert thread != threading.main_thread().name
-    assert journal._writing.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
     await writer.commit(event_row(20, "intent", 1))
-    assert journal._writing.execute("PRAGMA synchronous").fetchone() == (1,)
+    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (1,)
 
 
 async def test_a_failing_group_fails_all_its_waiters_and_writes_nothing(
@@ -116,7 +116,7 @@ async def test_a_failing_group_fails_all_its_waiters_and_writes_nothing(
 ) -> None:
     await writer.commit(event_row(0, "intent", 1))
     # SQLite then reports a full disk.
-    journal._writing.execute("PRAGMA max_page_count=1")
+    journal._connection.execute("PRAGMA max_page_count=1")
     waiters = [writer.commit((seq, 0, "intent", 1, 1, 0, 0, "x" * 4096, "", "")) for seq in (1, 2)]
     ended = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(each) for each in ended] == [JournalError, JournalError]
@@ -132,7 +132,7 @@ async def test_a_failing_group_fails_all_its_waiters_and_writes_nothing(
 async def test_a_power_group_that_fails_fails_its_waiters_too(
     journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError]
 ) -> None:
-    journal._writing.execute("PRAGMA max_page_count=1")
+    journal._connection.execute("PRAGMA max_page_count=1")
     with pytest.raises(JournalError):
         await writer.commit((1, 0, "intent", 1, 1, 0, 0, "x" * 9999, "", ""), power=True)
     assert len(failures) == 1

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import attrs
 
@@ -41,25 +41,8 @@ def damaged(name: object, error: Exception | str) -> RunRefusedError:
     return RunRefusedError(f"{name} is corrupt and cannot be resumed: {error}")
 
 
-class Cursor(Protocol):
-    """The rows that a statement found."""
-
-    def fetchall(self) -> list[Any]:
-        """Return all of them."""
-        ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class Connection(Protocol):
-    """The methods needed of a connection for reading, SQLite's or psycopg's."""
-
-    def execute(self, sql: Any, parameters: Sequence[Any] = ..., /) -> Cursor:
-        """Execute a statement."""
-        ...
-
-    def close(self) -> None:
-        """Close it; safe to repeat."""
+Connection = sqlite3.Connection | Any
+"""A connection for reading, SQLite's or psycopg's."""
 
 
 @attrs.frozen(kw_only=True)

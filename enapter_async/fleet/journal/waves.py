@@ -190,24 +190,13 @@ class WaveLog:
         details = {name: value for name, value in found.items() if value}
         self._writer.add(self._row(wave, WAVE_BEGUN, details))
 
-    async def passed(self, wave: int, *, read_back: int = 0) -> None:
-        """Record that a wave passed; return once the note is on disk.
+    async def passed(self, wave: int, details: Mapping[str, Any]) -> None:
+        """Record that a wave passed, or is accepted; return once the note is on disk.
 
         Raises:
             JournalError: it could not be written.
         """
-        await self._writer.commit(
-            self._row(wave, WAVE_PASSED, {"read_back": read_back}), power=True
-        )
-        self._close(wave)
-
-    async def accepted(self, wave: int) -> None:
-        """Record that a wave is accepted although it did not pass; return once this is on disk.
-
-        Raises:
-            JournalError: it could not be written.
-        """
-        await self._writer.commit(self._row(wave, WAVE_PASSED, {"accepted": True}), power=True)
+        await self._writer.commit(self._row(wave, WAVE_PASSED, details), power=True)
         self._close(wave)
 
     def not_passed(self, wave: int, why: str) -> None:

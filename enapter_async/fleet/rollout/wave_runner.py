@@ -122,7 +122,7 @@ class WaveRunner:
         judged = [each for each in found if not log.is_accepted(each.number)]
         for each in found:
             if each not in judged:
-                await log.accepted(each.number)
+                await log.passed(each.number, {"accepted": True})
         return judged
 
     async def _recall(self, wave: int) -> WaveVerification | None:
@@ -163,7 +163,7 @@ class WaveRunner:
         self, verification: WaveVerification, read_back: int, not_configured: int = 0
     ) -> None:
         if self._log is not None:
-            await self._log.passed(verification.number, read_back=read_back)
+            await self._log.passed(verification.number, {"read_back": read_back})
         number = verification.number + 1
         self._on_event(
             WavePassed(number=number, read_back=read_back, not_configured=not_configured)

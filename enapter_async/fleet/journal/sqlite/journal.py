@@ -69,7 +69,6 @@ class SQLiteJournal(Journal):
     ) -> None:
         super().__init__(str(path), connection, DIALECT)
         self.path = path
-        self._writing = connection
         self._named = named
         self._is_new = is_new
         self._full = True
@@ -180,7 +179,7 @@ class SQLiteJournal(Journal):
         for file in self._named:
             file.check()  # writes to a file without a name would be lost
         if full is not self._full:
-            self._writing.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
         with self._transaction():
             if items:
@@ -199,21 +198,21 @@ class SQLiteJournal(Journal):
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
             values = tuple(itertools.chain.from_iterable(some))
-            self._writing.execute(statements[len(some) - 1], values)
+            self._connection.execute(statements[len(some) - 1], values)
 
     def _put(self, facts: Mapping[str, str]) -> None:
-        self._writing.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
+        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._writing.execute("BEGIN IMMEDIATE")
+        self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._writing.execute("COMMIT")
+            self._connection.execute("COMMIT")
         except BaseException:
             # SQLite may have rolled back already, as it does on a full disk.
-            if self._writing.in_transaction:
-                self._writing.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
 
     def log_bytes(self) -> int:
