@@ -89,7 +89,8 @@ class JobReader:
             left = None if troubles or held else file.summary
             if left is not None and left.last_event == last_event:
                 return seen(summary=left)
-            replay = self._read(journal)
+            replay = self._replay or Replay(journal)
+            replay.read_on(journal)
             unknown = Unknown() if held else unknown_in(journal, replay)
             summary = Summary(last_event=last_event, counts=replay.counts(), **unknown._asdict())
             found = tuple(troubles_in(journal, replay, running=held))
@@ -102,12 +103,6 @@ class JobReader:
         if inode != self._inode:
             self._inode, self._last, self._replay = inode, None, None
         return None if self._last is None or self._last.held_by_runner != held else self._last
-
-    def _read(self, journal: Journal) -> Replay:
-        if self._replay is None:
-            return Replay(journal)
-        self._replay.read_on(journal)
-        return self._replay
 
 
 def begun_at(folder: RunFolder) -> str | None:
