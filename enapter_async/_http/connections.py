@@ -45,6 +45,7 @@ parser_for: Final = partial(
     max_field_size=LARGEST_FIELD,
 )
 """Returns a parser that feeds the bodies of answers; a full one pauses the given protocol."""
+_raw_parser_for: Final = partial(parser_for, auto_decompress=False)
 
 
 class Connection(BaseProtocol):
@@ -90,10 +91,13 @@ class Connection(BaseProtocol):
         """Whether a part of a large request may be unsent, which TLS does not tell."""
         link.set_protocol(self)
 
-    def send(self, request: bytes) -> "asyncio.Future[Answer | None]":
-        """Send a request; return a future for its answer, which is None if there is a `fault`."""
+    def send(self, request: bytes, *, unpacks: bool = True) -> "asyncio.Future[Answer | None]":
+        """Send a request; return a future for its answer, which is None if there is a `fault`.
+
+        With `unpacks`, the parser decompresses the answer's body.
+        """
         # A new parser each time: data that an old one started to read belongs to no request.
-        self._parser = parser_for(self, self._loop)
+        self._parser = (parser_for if unpacks else _raw_parser_for)(self, self._loop)
         self._body = None
         self._interim = 0
         self._answer = answer = self._loop.create_future()

@@ -33,6 +33,7 @@ from enapter_async._http.transport import (
     torn,
     unread,
 )
+from enapter_async._http.unpacking import unpacked
 from enapter_async._http.wire import Wire
 from enapter_async.errors import ConfigurationError, HostDownError, TransportError
 
@@ -154,7 +155,8 @@ class DirectTransport:
         reply: Reply | None = None
         kind = ""
         try:
-            answer = await connection.send(self._serialize(message))
+            special = message.headers is not None
+            answer = await connection.send(self._serialize(message), unpacks=not special)
             if answer is None:
                 kind = type(connection.fault).__name__
             elif LAX_PARSER and torn(answer[0].headers):
@@ -173,7 +175,8 @@ class DirectTransport:
         finally:
             connections.end(connection, whole=reply is not None and not reply.cut)
         if reply is not None:
-            return _in_time(reply) if connection.late else reply
+            reply = _in_time(reply) if connection.late else reply
+            return unpacked(reply, max_bytes) if special else reply
         if connection.late:
             return maybe("no response in time", "ReadTimeout", timed_out=True)
         return maybe("the response was lost", kind)

@@ -34,6 +34,7 @@ from enapter_async._http.transport import (
     torn,
     unread,
 )
+from enapter_async._http.unpacking import unpacked
 from enapter_async._http.wire import FRESH, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
 
@@ -97,6 +98,7 @@ class SessionTransport:
         self._sweeper.work(exchange, self._loop.time() + limit)
         response: aiohttp.ClientResponse | None = None
         reply: Reply | Failure | None = None
+        special = message.headers is not None
         try:
             response = await self._session.request(
                 message.method,
@@ -105,7 +107,7 @@ class SessionTransport:
                 headers=self._headers_of(message),
                 allow_redirects=False,
                 raise_for_status=False,
-                auto_decompress=True,
+                auto_decompress=not special,
                 max_field_size=LARGEST_FIELD,
                 ssl=self._ssl,
                 timeout=timeout,
@@ -124,7 +126,7 @@ class SessionTransport:
             if exchange.is_sending() or not _is_whole(reply):
                 exchange.drop()
         if reply is not None:
-            return reply
+            return unpacked(reply, max_bytes) if special else reply
         if response is not None and failure.timed_out:
             cut = "the response did not end in time"
             return Reply(response.status, response.headers, b"", cut, late=True)

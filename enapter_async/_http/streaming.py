@@ -20,6 +20,7 @@ from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.response import Response, respond
 from enapter_async._http.session import SessionTransport
 from enapter_async._http.transport import Timeouts, torn
+from enapter_async._http.unpacking import unpacker_for
 from enapter_async._http.wire import Wire
 from enapter_async.errors import (
     Certainty,
@@ -53,6 +54,7 @@ class Stream(Generic[T]):
         self._read: Reader[T] = reader
         self._response = response
         self._seconds = seconds
+        self._unpacker = unpacker_for(response.headers)
         self._first: Sequence[T] = ()
         self._at_end = False
 
@@ -98,11 +100,24 @@ class Stream(Generic[T]):
     async def _next(self) -> Sequence[T]:
         items: Sequence[T] = ()
         while not items and not self._at_end:
+            part = await self._part()
+            items = self._read.feed(part) if part else self._read.end()
+            self._at_end = not part
+        return items
+
+    async def _part(self) -> bytes:
+        """Return the next part of the body, or b"" at its end."""
+        unpacker = self._unpacker
+        while unpacker is None or not (part := unpacker.take(LARGEST_PART)):
             async with asyncio.timeout(self._seconds):
                 chunk = await self._response.content.read(LARGEST_PART)
-            items = self._read.feed(chunk) if chunk else self._read.end()
-            self._at_end = not chunk
-        return items
+            if unpacker is None:
+                return chunk
+            if not chunk:
+                unpacker.end()
+                return b""
+            unpacker.put(chunk)
+        return part
 
 
 class StreamTransport(SessionTransport):

@@ -48,6 +48,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "_http.session": "contract/test_session.py contract/test_probe.py",
     "_http.settlement": "http/test_settlement.py http/test_settling.py http/test_absence.py",
     "_http.transport": "contract/test_phases.py http/test_network_faults.py http/test_hostile.py",
+    "_http.unpacking": "http/test_unpacking.py",
     "_http.wire": "http/test_wire.py http/test_evidence.py http/test_retry_after.py "
     "contract/test_requests.py http/test_false_witnesses.py test_security.py",
     "api": "api/test_devices.py operations/test_devices.py",
