@@ -29,6 +29,7 @@
             └── CredentialsNotKeptError    generated, but not stored
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -146,6 +147,12 @@ class Problem:
         return f"line {self.line}: {self.message}" if self.line else self.message
 
 
+def _listed(what: str, problems: Sequence[object]) -> str:
+    shown = [what, *(f"  {each}" for each in problems[:PROBLEMS_SHOWN])]
+    left = len(problems) - PROBLEMS_SHOWN
+    return "\n".join((*shown, f"  and {left} more") if left > 0 else shown)
+
+
 class InputError(ConfigurationError):
     """A file of operations has problems; nothing was sent.
 
@@ -153,15 +160,9 @@ class InputError(ConfigurationError):
     """
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
-        shown = [f"  {problem}" for problem in problems[:PROBLEMS_SHOWN]]
-        if len(problems) > PROBLEMS_SHOWN:
-            shown.append(f"  and {len(problems) - PROBLEMS_SHOWN} more")
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"{source}: {count}; nothing was sent", *shown]))
+        super().__init__(_listed(f"{source}: {count}; nothing was sent", problems))
         self.problems = problems
-
-
-CONFLICTS_SHOWN: Final = 20
 
 
 class InputConflictError(ConfigurationError):
@@ -171,12 +172,8 @@ class InputConflictError(ConfigurationError):
     """
 
     def __init__(self, conflicts: tuple[str, ...]) -> None:
-        shown = [f"  {conflict}" for conflict in conflicts[:CONFLICTS_SHOWN]]
-        if len(conflicts) > CONFLICTS_SHOWN:
-            shown.append(f"  and {len(conflicts) - CONFLICTS_SHOWN} more")
-        super().__init__(
-            "\n".join(["the operations contradict each other; nothing was sent:", *shown])
-        )
+        what = "the operations contradict each other; nothing was sent:"
+        super().__init__(_listed(what, conflicts))
         self.conflicts = conflicts
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import attrs
 
@@ -93,3 +94,13 @@ class Writer(ABC):
 def copied(error: JournalError) -> JournalError:
     """Return a separate error for each waiter: one raised twice would collect two tracebacks."""
     return type(error)(str(error))
+
+
+async def to_its_end(step: Coroutine[Any, Any, None]) -> None:
+    """Execute a step to its end, even if the task that waits for it is cancelled."""
+    ending = asyncio.get_running_loop().create_task(step)
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait({ending})
+        raise

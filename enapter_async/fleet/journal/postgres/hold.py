@@ -45,7 +45,7 @@ from enapter_async.fleet.journal.postgres.statements import Statements, read_ver
 from enapter_async.fleet.journal.postgres.writer import PostgresWriter
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import ItemRow
-from enapter_async.fleet.journal.row_groups import RowGroup
+from enapter_async.fleet.journal.row_groups import RowGroup, to_its_end
 
 T = TypeVar("T")
 
@@ -328,12 +328,7 @@ class PostgresHold:
 
     async def release(self) -> None:
         """Return the run, so that others can take it at once; safe to repeat."""
-        ending = asyncio.get_running_loop().create_task(self._release())
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await asyncio.wait({ending})
-            raise
+        await to_its_end(self._release())
 
     async def _release(self) -> None:
         self._closing.set()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.records import EventRow
-from enapter_async.fleet.journal.row_groups import RowGroup, Writer, copied
+from enapter_async.fleet.journal.row_groups import RowGroup, Writer, copied, to_its_end
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 GATHER_SECONDS: Final = 0.010
@@ -65,12 +65,7 @@ class JournalWriter(Writer):
 
     async def close(self) -> None:
         """Write the remaining rows to disk, and shorten the log."""
-        ending = self._loop.create_task(self._finish())
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await asyncio.wait({ending})
-            raise
+        await to_its_end(self._finish())
         if self.failure is not None:
             raise copied(self.failure)
 
