@@ -13,12 +13,13 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import AmbiguousOutcomeError, Certainty, HostDownError, TLSError
 from tests.support.kinds import BROKEN, LATE, LOST, NINE_INTERIMS, each
 from tests.support.lag import timed
+from tests.support.names import NoSuchName
 from tests.support.rig import BRISK, CONFIG, TransportKind, open_rig
 from tests.support.server import Connection, FaultServer, Reply, applied
 from tests.support.tls import Certificates
@@ -45,14 +46,6 @@ async def raised(server: FaultServer, kind: type[Exception], **options: Any) -> 
 
 
 # Not sent
-
-
-class NoSuchName(AbstractResolver):
-    async def resolve(self, *arguments: Any, **options: Any) -> list[ResolveResult]:
-        raise OSError("Name or service not known")
-
-    async def close(self) -> None:
-        pass
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ from enapter_async.fleet.waits import Reason
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice, UpdateDevice
 from tests.fleet.callers import Answer, ScriptedCaller, at_once, rename, turns
+from tests.fleet.test_passing import nth_change
 from tests.support.clock import FakeClock
 
 REFUSED = Reply(
@@ -88,7 +89,7 @@ async def test_the_first_two_waves_are_read_back_and_no_other(emulator: Emulator
 
 @pytest.mark.parametrize("wave", [1, 2])
 async def test_one_failure_in_a_first_wave_stops_the_run(emulator: Emulator, wave: int) -> None:
-    emulator.faults.add(REFUSED, method="PATCH", when=_nth(1 if wave == 1 else 4))
+    emulator.faults.add(REFUSED, method="PATCH", when=nth_change(1 if wave == 1 else 4))
     report, _, events, _ = await roll_out(emulator, works(emulator), Rollout(waves=(1, 10)))
     assert isinstance(report.stopped, WaveNotPassedError)
     assert f"wave {wave} did not pass" in str(report.stopped)
@@ -98,7 +99,7 @@ async def test_one_failure_in_a_first_wave_stops_the_run(emulator: Emulator, wav
 
 
 async def test_a_failure_in_a_later_wave_only_counts_for_the_criteria(emulator: Emulator) -> None:
-    emulator.faults.add(REFUSED, method="PATCH", when=_nth(15))
+    emulator.faults.add(REFUSED, method="PATCH", when=nth_change(15))
     report, _, _, _ = await roll_out(emulator, works(emulator), Rollout())
     assert report.stopped is None
     assert report.counts[State.FAILED] == 1
@@ -106,21 +107,10 @@ async def test_a_failure_in_a_later_wave_only_counts_for_the_criteria(emulator: 
 
 
 async def test_a_failure_in_the_last_wave_stops_nothing(emulator: Emulator) -> None:
-    emulator.faults.add(REFUSED, method="PATCH", when=_nth(3))
+    emulator.faults.add(REFUSED, method="PATCH", when=nth_change(3))
     report, _, _, _ = await roll_out(emulator, works(emulator)[:5], Rollout())
     assert report.stopped is None
     assert report.counts[State.FAILED] == 1
-
-
-def _nth(number: int) -> Any:
-    seen = 0
-
-    def when(target: Target) -> bool:
-        nonlocal seen
-        seen += target.method == "PATCH"
-        return target.method == "PATCH" and seen == number
-
-    return when
 
 
 async def test_a_wave_that_does_not_show_its_values_stops_the_run(emulator: Emulator) -> None:
@@ -348,7 +338,7 @@ async def test_waves_need_an_input_with_a_length() -> None:
 async def test_a_run_continues_in_its_original_waves(emulator: Emulator, tmp_path: Path) -> None:
     journal, given = tmp_path / "journal.db", works(emulator)
     rollout = Rollout(waves=(1, 10, 20), hold=60.0)
-    emulator.faults.add(REFUSED, method="PATCH", when=_nth(5))
+    emulator.faults.add(REFUSED, method="PATCH", when=nth_change(5))
     report, _, _, _ = await roll_out(emulator, given, rollout, journal=journal)
     assert report.counts[State.HELD] == 49
     events: list[RunEvent] = []
