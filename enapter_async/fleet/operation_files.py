@@ -18,13 +18,12 @@ from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.kinds import (
     OLD_NAMES,
+    UNITS,
     fields_of,
     is_text,
     named,
     needs,
     refusal_of,
-    unit_named,
-    unit_names,
     writes,
 )
 from enapter_async.text import shortened
@@ -157,7 +156,7 @@ def read_objects(data: bytes, source: str) -> Iterator[tuple[int, dict[str, Any]
 
 def _operations(row: dict[str, Any]) -> tuple[Operation[Any], ...]:
     """Return the operation of a row, or all those of a unit."""
-    unit = unit_named(str(row.get("operation")))
+    unit = UNITS.get(str(row.get("operation")).lower())
     if unit is None:
         return (_operation(row),)
     fields: Any = attrs.fields_dict(cast("Any", unit))
@@ -194,7 +193,7 @@ def _unknown_operation(name: str, columns: Collection[str]) -> str:
     """Return what to write instead: first of the operations for which the row has all it needs."""
     given = set(columns) - {"operation"}
     fitting = [each.kind for each in writes() if needs(each) <= given <= set(fields_of((each,)))]
-    known = (*(fitting or (each.kind for each in writes())), *unit_names())
+    known = (*(fitting or (each.kind for each in writes())), *UNITS)
     short = (verb for verb, kind in OLD_NAMES.items() if kind in known)
     meant = difflib.get_close_matches(name.lower(), (*known, *short), 1)
     remedy = f"did you mean {meant[0]}?" if meant else f"write one of {', '.join(known)}"

@@ -101,6 +101,7 @@ class ListExecutions(Page[Execution]):
     """
 
     kind: ClassVar[str] = "command.list_executions"
+    proof: ClassVar[Operation[Any] | None] = ListDevices.proof
     answer: ClassVar[Answer[tuple[Execution, ...]]] = Answer(
         key="executions", type=tuple[Execution, ...], default=(), max_bytes=LARGEST_PAGE_BYTES
     )
@@ -157,9 +158,6 @@ class ListExecutions(Page[Execution]):
     def target(self) -> Target:
         """Return the device, or the list of the site's devices, as the target."""
         return Target("device", self.device_id, self.site_id)
-
-
-ListExecutions.proof = ListDevices.proof
 
 
 @attrs.frozen(kw_only=True)

@@ -19,9 +19,12 @@ from enapter_async.operations import (
     provisioning,  # noqa: F401 - registers its operations
     rules,  # noqa: F401 - registers its operations
     sites,  # noqa: F401 - registers its operations
+    units,
 )
 from enapter_async.operations.blueprints import NOT_IN_JOBS
-from enapter_async.operations.units import UNITS, Unit
+
+UNITS: Final = units.UNITS
+"""The units, whose names stand in files where those of operations do."""
 
 OLD_NAMES: Final = {
     each.kind.partition(".")[2]: each.kind
@@ -58,16 +61,6 @@ def named(name: str) -> type[Operation[Any]] | None:
 def refusal_of(name: str) -> str:
     """Return why a file cannot have an operation that is expected under this name, or ""."""
     return _REFUSED.get(name.replace("-", "_"), "")
-
-
-def unit_named(name: str) -> type[Unit] | None:
-    """Return the unit with this name in files, or None."""
-    return UNITS.get(name.lower())
-
-
-def unit_names() -> tuple[str, ...]:
-    """Return the names of all units."""
-    return tuple(UNITS)
 
 
 def writes(place: str = "") -> Iterator[type[Operation[Any]]]:

@@ -76,6 +76,7 @@ class ListLogs(Page[LogRecord]):
     """
 
     kind: ClassVar[str] = "log.list"
+    proof: ClassVar[Operation[Any] | None] = ListDevices.proof
     answer: ClassVar[Answer[tuple[LogRecord, ...]]] = Answer(
         key="logs", type=tuple[LogRecord, ...], default=()
     )
@@ -107,9 +108,6 @@ class ListLogs(Page[LogRecord]):
     def proven_by(self) -> Operation[Any] | None:
         """Return a list of devices, of the same site if there is one."""
         return self.proof if self.site_id is None else ListDevices(site_id=self.site_id, limit=1)
-
-
-ListLogs.proof = ListDevices.proof
 
 
 @attrs.frozen(kw_only=True)

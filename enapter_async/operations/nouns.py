@@ -150,12 +150,12 @@ def noun_named(name: str) -> Noun[Any]:
     return _NOUNS.get(name, _PLAIN)
 
 
-def reading(operation: Operation[Any], expand: Iterable[str] = ()) -> Operation[Any] | None:
+def reading(operation: Operation[Any]) -> Operation[Any] | None:
     """Return the operation that reads the current state of an operation's target, or None."""
     target = operation.target()
     if target.part:
         return operation.reads()
-    found = noun_named(target.noun).get_at(target, expand)
+    found = noun_named(target.noun).get_at(target)
     if found is None and operation.settles is not Settles.SEARCH:
         return operation.reads()
     return found  # the result of a search is not a state

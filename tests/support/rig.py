@@ -1,7 +1,7 @@
 """A client in front of the fault server, over either transport, with helpers for tests."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Literal
 
 import aiohttp
@@ -108,9 +108,6 @@ class Rig:
     def held(self) -> int:
         """Return how many connections are in use."""
         return in_use(self.client, self.connector)
-
-
-Opener = Callable[..., contextlib.AbstractAsyncContextManager[Rig]]
 
 
 @contextlib.asynccontextmanager
