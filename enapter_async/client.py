@@ -6,7 +6,8 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Self, TypeVar, get_args
+from types import NoneType
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -117,14 +118,14 @@ class Client(Nouns):
         for name, setting, kind in (
             ("retry", retry, RetryPolicy),
             ("timeouts", timeouts, Timeouts),
-            ("pacing", pacing, Pacing | None),
+            ("pacing", pacing, (Pacing, NoneType)),
             ("clock", clock, Clock),
-            ("ssl_context", ssl_context, ssl.SSLContext | None),
-            ("session", session, aiohttp.ClientSession | None),
+            ("ssl_context", ssl_context, (ssl.SSLContext, NoneType)),
+            ("session", session, (aiohttp.ClientSession, NoneType)),
         ):
             if not isinstance(setting, kind):
-                wanted = " or ".join(each.__name__ for each in get_args(kind) or (kind,))
-                wanted = wanted.replace("NoneType", "None")
+                kinds = kind if isinstance(kind, tuple) else (kind,)
+                wanted = " or ".join(each.__name__ for each in kinds).replace("NoneType", "None")
                 got = type(setting).__name__
                 raise ConfigurationError(f"{name} must be of type {wanted}, not {got}")
         if limiter is not None and pacing is not None:

@@ -25,7 +25,7 @@ from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import output_console, show_counts, show_lines, show_report
 from enapter_async.client import Client
 from enapter_async.errors import EnapterError
-from enapter_async.fleet.distributed.job import Job, distribute
+from enapter_async.fleet.distributed.job import Job, controlling, distribute, read_status
 from enapter_async.fleet.distributed.job_status import JobStatus, unserved_text, worker_command
 from enapter_async.fleet.distributed.partitions import SIZE
 from enapter_async.fleet.distributed.places import Database, Folder, place_of
@@ -44,6 +44,8 @@ TOLD_EVERY_S: Final = 5.0
 """How often progress is reported."""
 JOIN_S: Final = 10.0
 POLL_S: Final = 0.25
+MOST_JOBS: Final = 50
+"""How many jobs of a database are listed."""
 
 
 def job_at(text: str) -> Job | None:
@@ -61,6 +63,29 @@ def job_at(text: str) -> Job | None:
         return asyncio.run(Job.open(text))
     except RunNotFoundError:
         return None
+
+
+def list_jobs(settings: Settings, address: str) -> None:
+    """Write the latest jobs of a database, oldest first, each with its status."""
+    place = place_of(address)
+
+    async def read() -> list[JobStatus]:
+        async with controlling(place) as control:
+            latest = [record.name for record in await control.latest(MOST_JOBS)]
+            return [(await read_status(control, place, name))[0] for name in reversed(latest)]
+
+    found = asyncio.run(read())
+    width = max((len(status.name) for status in found), default=0)
+    for status in found:
+        if settings.as_json:
+            click.echo(json_line(status_row(Job(place, status.name), status)))
+            continue
+        going = "running" if status.running else exit_of_job(status).name.lower()
+        source = plain(status.facts.get("source", ""))
+        done = f"{status.done:>7} of {status.total:<7} done"
+        click.echo(f"{plain(status.name):<{width}}  {done}  {going:<8}  {source}")
+    if not found and not settings.as_json:
+        tell(f"there is no job in {place.name}")
 
 
 def apply_as_job(

@@ -19,6 +19,7 @@ from enapter_async.cli.endings import exit_of_run
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import (
     job_at,
+    list_jobs,
     report_path,
     resume_job,
     show_status,
@@ -226,16 +227,29 @@ def _credentials(look: RunStatus) -> Iterator[str]:
     help="Remove the runs that ended more than DAYS days ago, with their journals.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before removing them.")
-def runs(settings: Settings, *, prune: float | None, yes: bool) -> None:
+@click.option(
+    "--journal",
+    metavar="DATABASE",
+    help="List the latest jobs in this PostgreSQL database instead.",
+)
+def runs(settings: Settings, *, prune: float | None, yes: bool, journal: str | None) -> None:
     """List the runs, oldest first.
 
     --prune keeps runs that are in progress, stopped or have unknown outcomes, and those that hold
     generated configurations, of which there is no other copy. It also removes journals that are
     damaged or of another version. A removed run can no longer be undone.
     """
-    if prune is not None:
+    if journal is not None:
+        if prune is not None:
+            raise click.UsageError("--prune removes only runs of this machine, without --journal")
+        list_jobs(settings, journal)
+    elif prune is not None:
         _prune(settings, days=prune, yes=yes)
-        return
+    else:
+        _list_runs(settings)
+
+
+def _list_runs(settings: Settings) -> None:
     found = False
     table: list[list[str]] = []
     on_terminal = fancy(sys.stdout)

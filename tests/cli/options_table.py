@@ -339,6 +339,7 @@ OWN: Final = (
         {"--site": lambda s: "site 'elsewhere'" in s.said},
     ),
     Own("fleet undo", ("{run}", "--rows", "7"), {"--rows": lambda s: "from row 7" in s.said}),
+    Own("fleet runs", ("--journal", "postgresql://:1/x"), {"--journal": lambda s: s.code == 1}),
     Own(
         "fleet runs",
         ("--prune", "0", "--yes"),
