@@ -108,7 +108,7 @@ def test_profiles_use_changes_only_the_default(run: Run, environment: Mapping[st
     assert path.stat().st_mode & 0o777 == 0o600
     wrong = run("profiles", "use", "three")
     assert (wrong.exit_code, path.read_text()) == (Exit.USAGE, f'default = "one"\n{rest}')
-    assert "it has: one, two" in wrong.stderr
+    assert "has no profile 'three'; it has one, two" in wrong.stderr
     assert "* one" in run("profiles").stdout
 
 
