@@ -229,9 +229,12 @@ def event_text(event: RunEvent) -> str:
             of = "" if waves is None else f" of {waves}"
             of += "" if size is None else f": {counted(size, 'operation')}"
             return f"wave {number}{of}"
-        case WavePassed(number=number, read_back=read_back, not_configured=apart):
+        case WavePassed(number=number, read_back=read_back, not_configured=apart, unmet=unmet):
             told = f", {counted(read_back, 'operation')} read back" if read_back else ""
             told += f", {apart} not configured" if apart else ""
+            if unmet:
+                conditions = ", ".join(f"'{each}'" for each in unmet)
+                told += f"; not checked, as no device met it before: {plain(conditions)}"
             return f"wave {number} passed{told}"
         case RunStopped(error=error):
             return f"stopped: {reason_of(error)}"

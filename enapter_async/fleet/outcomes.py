@@ -322,11 +322,13 @@ class WavePassed:
     """A wave has passed, and the next may start; `read_back` counts the items read back.
 
     `not_configured` counts the devices that its gates have read and that are not configured.
+    `unmet` are the conditions of gates that no device met before the wave: they checked nothing.
     """
 
     number: int
     read_back: int = 0
     not_configured: int = 0
+    unmet: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

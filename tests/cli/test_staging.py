@@ -130,6 +130,16 @@ def test_wrong_wave_options_are_2_and_nothing_is_sent(
     assert world.log.count_arrivals() == 0
 
 
+def test_a_wave_names_the_gates_whose_condition_no_device_met_before(
+    run: Run, changes: str
+) -> None:
+    gates = ("--gate", "alerts", "--gate", "nowhere=1")
+    result = run("fleet", "apply", changes, "--waves", "2,rest", *gates)
+    assert result.exit_code == Exit.DONE
+    said = "wave 1 passed, 2 operations read back; not checked, as no device met it before: "
+    assert f"{said}'nowhere=1'\n" in result.stderr
+
+
 def test_events_are_described_in_words() -> None:
     now = time.monotonic()
     wait = Wait(

@@ -94,7 +94,7 @@ class WaveRunner:
             await self._hold()
         apart = [await self._examine(each) for each, _ in passing]
         for (each, read_back), not_configured in zip(passing, apart, strict=True):
-            await self._note_passed(each, read_back, not_configured)
+            await self._note_passed(each, read_back, not_configured, _unmet(each))
         await self._begin(wave)
 
     async def finish(self) -> None:
@@ -160,13 +160,21 @@ class WaveRunner:
         return len(wanted)
 
     async def _note_passed(
-        self, verification: WaveVerification, read_back: int, not_configured: int = 0
+        self,
+        verification: WaveVerification,
+        read_back: int,
+        not_configured: int = 0,
+        unmet: tuple[str, ...] = (),
     ) -> None:
         if self._log is not None:
             await self._log.passed(verification.number, {"read_back": read_back})
-        number = verification.number + 1
         self._on_event(
-            WavePassed(number=number, read_back=read_back, not_configured=not_configured)
+            WavePassed(
+                number=verification.number + 1,
+                read_back=read_back,
+                not_configured=not_configured,
+                unmet=unmet,
+            )
         )
 
     def _refusal(self, verification: WaveVerification, why: str) -> WaveNotPassedError:
@@ -225,3 +233,9 @@ class WaveRunner:
 def _kind_of(error: EnapterError) -> str:
     """Name an error without its message, since this is stored in the journal and shown online."""
     return f"HTTP {error.status}" if isinstance(error, APIError) else type(error).__name__
+
+
+def _unmet(verification: WaveVerification) -> tuple[str, ...]:
+    """Return the conditions that no device of a wave met before it."""
+    met = {} if verification.seen is None else verification.seen.met
+    return tuple(condition for condition, names in met.items() if not names)
