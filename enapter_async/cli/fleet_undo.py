@@ -155,7 +155,7 @@ def undo_run(
 def _as_before(
     status: JobStatus, settings: Settings, new_job: NewJob | None
 ) -> tuple[Settings, NewJob | None]:
-    """Return both so that a new job is divided and limited as the earlier one, unless chosen."""
+    """Return both, with the division and the rate of the earlier job where no option sets them."""
     if new_job is None:
         return settings, None
     if new_job.by is None:

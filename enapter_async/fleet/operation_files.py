@@ -190,7 +190,7 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
 
 
 def _unknown_operation(name: str, columns: Collection[str]) -> str:
-    """Return what to write instead: first of the operations for which the row has all it needs."""
+    """Return what to write instead, preferably an operation that the row's columns fit."""
     given = set(columns) - {"operation"}
     fitting = [each.kind for each in writes() if needs(each) <= given <= set(fields_of((each,)))]
     known = (*(fitting or (each.kind for each in writes())), *UNITS)

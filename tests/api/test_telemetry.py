@@ -152,7 +152,7 @@ async def test_wide_time_series_take_all_their_places_at_once(
         async with client.telemetry.timeseries(wide, from_=FROM, to=FROM + MINUTE):
             waiting = [asyncio.ensure_future(read(client, wide, 3)) for _ in range(3)]
             await asyncio.sleep(0)
-            waiting[0].cancel()  # as a caller that gives up, before and while it has its turn
+            waiting[0].cancel()  # one caller gives up before its turn, and the next during it
         waiting[1].cancel()
         assert await waiting[2] == rows[0]
         ended = await asyncio.gather(*waiting[:2], return_exceptions=True)

@@ -73,7 +73,7 @@ class JobStatusReader:
         return changed
 
     def _replay_of(self, no: int, journal: Journal) -> Replay:
-        """Return the states of a partition's items, of which only new events are read."""
+        """Return the states of a partition's items; read only the events added since last time."""
         if no in self._replays:
             self._replays[no].read_on(journal)
         else:
