@@ -60,8 +60,7 @@ async def test_temporal_needs_a_workflow_only_with_an_older_server(
         for key in ("job/1", "job/2", "job/1"):
             await older.submit(key, "default")
     told = f"Temporal at {target} (Standalone activity is disabled) starts activities only in "
-    [line] = caplog.messages
-    assert line.startswith(told)
+    assert told in caplog.text
     # The server is replaced by a newer one, and workers deliver what was started before.
     async with temporal_server(tmp_path, int(target.rpartition(":")[2])):
         engine = TemporalEngine(target)
@@ -79,4 +78,4 @@ async def test_temporal_needs_a_workflow_only_with_an_older_server(
         await asyncio.wait({working})
     assert keys == {"job/1", "job/2", "job/3"}
     assert (workflows, delivered.qsize()) == (2, 0)
-    assert caplog.messages == [line]
+    assert caplog.text.count("starts activities only in ") == 1
