@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -117,8 +117,10 @@ class PostgresServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        for pid in (*map(int, children.read_text().split()), self._process.pid):
-            os.kill(pid, number)
+        for pid in map(int, children.read_text().split()):
+            with suppress(ProcessLookupError):  # such as a worker that has just ended by itself
+                os.kill(pid, number)
+        os.kill(self._process.pid, number)
 
     @contextmanager
     def replica(self) -> Iterator["PostgresServer"]:
