@@ -152,10 +152,10 @@ class DirectTransport:
             now = self._loop.time()
         connections = self._connections
         connections.work(connection, min(until, now + timeouts.read))
+        special = message.headers is not None
         reply: Reply | None = None
         kind = ""
         try:
-            special = message.headers is not None
             answer = await connection.send(self._serialize(message), unpacks=not special)
             if answer is None:
                 kind = type(connection.fault).__name__

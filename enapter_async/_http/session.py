@@ -120,13 +120,13 @@ class SessionTransport:
             failure = exchange.failure(TimeoutError(), connect, self._host)
         except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far the request came
             failure = exchange.failure(error, connect, self._host)
+        else:
+            return unpacked(reply, max_bytes) if special else reply
         finally:
             self._sweeper.working.discard(exchange)
             exchange.end_late()
             if exchange.is_sending() or not _is_whole(reply):
                 exchange.drop()
-        if reply is not None:
-            return unpacked(reply, max_bytes) if special else reply
         if response is not None and failure.timed_out:
             cut = "the response did not end in time"
             return Reply(response.status, response.headers, b"", cut, late=True)
