@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
 
 FLOORS = (
-    ("_door", "environment", "payload"),
+    ("_door", "defaults", "environment", "payload"),
     ("operation", "clock", "concealment", "text", "_version"),
     ("errors", "routes", "streaming"),
     ("folders", "hooks"),
