@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
 
 FLOORS = (
-    ("_door", "defaults", "environment", "payload"),
+    ("_door", "environment", "payload"),
     ("operation", "clock", "concealment", "text", "_version"),
     ("errors", "routes", "streaming"),
     ("folders", "hooks"),

@@ -7,7 +7,6 @@ import attrs
 
 from enapter_async._http.call import differing
 from enapter_async.clock import Clock
-from enapter_async.defaults import WAIT
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     AuthenticationError,
@@ -21,6 +20,8 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation, described
 
+WAIT: Final = 60.0
+"""How many seconds an operation is followed by default."""
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 10.0
 _HOPELESS: Final = (

@@ -1,6 +1,5 @@
 """The root command; subcommands are imported only when they are used."""
 
-import contextlib
 import errno
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,6 @@ from enapter_async.cli.options import (
     tell_of_doctor,
     warn,
 )
-from enapter_async.cli.skimming import RunsError, skimming
 from enapter_async.cli.streams import OutputError
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
@@ -47,7 +45,6 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """The commands, each the name of its module, with their help."""
-_NAME: Final = "enapter-async"
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
     f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items()
 )
@@ -98,7 +95,7 @@ def _exit_of(error: EnapterError) -> Exit:
     epilog=_EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, prog_name=_NAME)
+@click.version_option(__version__, prog_name="enapter-async")
 @connection_options
 @click.pass_context
 def cli(context: click.Context, settings: Settings) -> None:
@@ -118,9 +115,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         check_spare()
-        with contextlib.suppress(RunsError), skimming():
-            cli.main(args=arguments, prog_name=_NAME)
-        cli.main(args=arguments, prog_name=_NAME)
+        cli.main(args=arguments, prog_name="enapter-async")
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(Exit.FAILED)
     except OutputError as error:

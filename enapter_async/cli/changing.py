@@ -1,20 +1,15 @@
 """The options for changes to the selected devices."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from enapter_async.cli.groups import together
 from enapter_async.cli.noun_options import pair_of
-from enapter_async.cli.skimming import imports_all
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.operations.device_plans import Change
-    from enapter_async.operations.device_selection import Selection
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import Selection
 
 _BECOMING: Final = together(
     click.option("--set-name", "name", metavar="TEMPLATE", help="Set this name."),

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from enapter_async.api.accepted import WAIT
+from enapter_async.api.checking import checked
 from enapter_async.cli import objects, writing
 from enapter_async.cli.noun_options import Listing, listing_options, through_site
 from enapter_async.cli.options import Settings, SharedGroup, seconds_option, time_option
 from enapter_async.cli.prompts import confirm
-from enapter_async.cli.skimming import imports_all
-from enapter_async.defaults import WAIT
+from enapter_async.models.commands import ExecutionsOrder
+from enapter_async.models.manifest import Command, Manifest
 from enapter_async.operation import Operation
+from enapter_async.operations.commands import CreateExecution, ExecuteCommand
 from enapter_async.text import plain
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.api.checking import checked
-    from enapter_async.models.commands import ExecutionsOrder
-    from enapter_async.models.manifest import Command, Manifest
-    from enapter_async.operations.commands import CreateExecution, ExecuteCommand
 
 if TYPE_CHECKING:
     from enapter_async.client import Client

@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from enapter_async.api.checking import checked
 from enapter_async.cli import objects, writing
 from enapter_async.cli.noun_options import names_in, pair_of, through_site
 from enapter_async.cli.options import Settings, SharedGroup
-from enapter_async.cli.skimming import imports_all
+from enapter_async.models.configuration import ConfigurationValues
 from enapter_async.operation import Operation
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.api.checking import checked
-    from enapter_async.models.configuration import ConfigurationValues
-    from enapter_async.operations.configuration import (
-        GetConfiguration,
-        ResetConfiguration,
-        UpdateConfiguration,
-    )
+from enapter_async.operations.configuration import (
+    GetConfiguration,
+    ResetConfiguration,
+    UpdateConfiguration,
+)
 
 if TYPE_CHECKING:
     from enapter_async.client import Client

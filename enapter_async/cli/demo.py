@@ -1,41 +1,39 @@
 """`enapter-async demo`: changes a thousand devices over a bad network, and checks each outcome."""
 
-from __future__ import annotations
-
+import asyncio
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import Cause
+from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import faults_option, tell
-from enapter_async.cli.skimming import imports_all
+from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
+from enapter_async.cli.summary import COLOURS, output_console, save_picture
+from enapter_async.emulator.faults import (
+    FaultProfile,
+    Faults,
+    Target,
+    TooManyRequests,
+)
+from enapter_async.emulator.world import World
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.operation_files import read_operations
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import Report, State
+from enapter_async.fleet.reporting.html import write_report
 from enapter_async.operation import Operation
 from enapter_async.text import plain
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-    import tempfile
-
-    from rich.console import Console, Group
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
-
-    from enapter_async.cli.causes import Cause
-    from enapter_async.cli.demo_plan import make_world, write_plan
-    from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
-    from enapter_async.cli.summary import COLOURS, output_console, save_picture
-    from enapter_async.emulator.faults import FaultProfile, Faults, Target, TooManyRequests
-    from enapter_async.emulator.world import World
-    from enapter_async.fleet.inputs import WorkItem
-    from enapter_async.fleet.operation_files import read_operations
-    from enapter_async.fleet.options import RunOptions
-    from enapter_async.fleet.outcomes import Report, State
-    from enapter_async.fleet.reporting.html import write_report
 
 _LIES_SHOWN: Final = 20
 _STRIP: Final = 100

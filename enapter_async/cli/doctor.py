@@ -1,29 +1,22 @@
 """`enapter-async doctor`: checks the connection to the API, and advises how to fix it."""
 
-from __future__ import annotations
-
+import asyncio
 import sys
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from enapter_async.cli.connecting import connection_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, shared_command, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.skimming import imports_all
-from enapter_async.diagnosis.findings import Health
+from enapter_async.cli.summary import output_console, show_lines
+from enapter_async.diagnosis.examination import examine
+from enapter_async.diagnosis.findings import Finding, Health, summary, worst
+from enapter_async.diagnosis.network import Surroundings
 from enapter_async.errors import ConfigurationError
 from enapter_async.text import plain
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from enapter_async.cli.connecting import connection_of
-    from enapter_async.cli.summary import output_console, show_lines
-    from enapter_async.diagnosis.examination import examine
-    from enapter_async.diagnosis.findings import Finding, summary, worst
-    from enapter_async.diagnosis.network import Surroundings
 
 _SECONDS: Final = 10.0
 _COLOURS: Final = {

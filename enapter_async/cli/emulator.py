@@ -1,27 +1,21 @@
 """`enapter-async emulator`: runs an emulated API on this machine, to experiment with."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import Final
 
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import faults_option, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.skimming import imports_all
 from enapter_async.cli.streams import OutputError
+from enapter_async.emulator.faults import Drop, FaultProfile
+from enapter_async.emulator.fleetfile import FleetFileError
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.state import SlugScope, Timestamps
+from enapter_async.emulator.world import World
 from enapter_async.text import counted, plain
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from enapter_async.cli.interrupts import Interrupts
-    from enapter_async.emulator.faults import Drop, FaultProfile
-    from enapter_async.emulator.fleetfile import FleetFileError
-    from enapter_async.emulator.server import Emulator
-    from enapter_async.emulator.state import SlugScope, Timestamps
-    from enapter_async.emulator.world import World
 
 _READING: Final = frozenset({"GET", "HEAD"})
 

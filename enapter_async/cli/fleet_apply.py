@@ -1,17 +1,19 @@
 """`enapter-async fleet apply`: applies operations or a plan, in a new run folder."""
 
-from __future__ import annotations
-
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import SHOWN, causes_of_plan, lines_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import operations_of
+from enapter_async.cli.fleet_jobs import apply_as_job
 from enapter_async.cli.options import Settings, shared_command, tell, typed
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.run_options import (
@@ -26,30 +28,21 @@ from enapter_async.cli.run_options import (
     pace_facts,
     run_options,
 )
-from enapter_async.cli.skimming import imports_all
+from enapter_async.cli.runner import carry_out
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan import Kind, Plan, kind_of, read_plan
+from enapter_async.fleet.planning.plan_file import is_plan
+from enapter_async.fleet.row_numbers import RowNumbers, rows_text
 from enapter_async.text import counted
 
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from enapter_async.cli.causes import SHOWN, causes_of_plan, lines_of
-    from enapter_async.cli.files import operations_of
-    from enapter_async.cli.fleet_jobs import apply_as_job
-    from enapter_async.cli.runner import carry_out
-    from enapter_async.fleet.journal.options import JournalOptions
-    from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
-    from enapter_async.fleet.options import RunOptions
-    from enapter_async.fleet.planning.decisions import Verdict
-    from enapter_async.fleet.planning.plan import Kind, Plan, kind_of, read_plan
-    from enapter_async.fleet.planning.plan_file import is_plan
-    from enapter_async.fleet.row_numbers import RowNumbers, rows_text
-
 _LASTING: Final = {
-    "REMOVES": "deletion",
-    "SECRET": "new configuration",
-    "ONCE": "once-only operation",
+    Kind.REMOVES: "deletion",
+    Kind.SECRET: "new configuration",
+    Kind.ONCE: "once-only operation",
 }
-"""The words for the kinds of operations that cannot be undone, by the name of the kind."""
 
 
 def apply_all(
@@ -126,7 +119,7 @@ def _confirm(operations: Collection[Any], *, skip_refused: bool, yes: bool) -> M
         )
     else:
         kinds = Counter(map(kind_of, operations))
-    confirm_lasting({what: kinds[Kind[name]] for name, what in _LASTING.items()}, yes=yes)
+    confirm_lasting({what: kinds[kind] for kind, what in _LASTING.items()}, yes=yes)
     return kinds
 
 

@@ -1,32 +1,27 @@
 """`enapter-async fleet credentials`: the configurations of a run, with a file for each device."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.env_files import FORMATS, check_unused
+from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.options import Settings, connection_options, format_option, tell
+from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import force_option, output_option
-from enapter_async.cli.skimming import imports_all
 from enapter_async.errors import ArgumentError, ConfigurationError
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.operations.arguments import address, identifier
 from enapter_async.text import counted, plain
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.cli.env_files import FORMATS, check_unused
-    from enapter_async.cli.fleet_jobs import job_at
-    from enapter_async.cli.places import find_place
-    from enapter_async.fleet.journal.names import read_journal
-    from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
-    from enapter_async.fleet.private_files import written_whole
-    from enapter_async.operations.arguments import address, identifier
 
 
 @click.command("credentials")

@@ -1,50 +1,43 @@
 """`enapter-async fleet drift` and `export`: compare a fleet with a file, and export it."""
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from enapter_async.cli import completion
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import check_output
+from enapter_async.cli.fleet_plan import progress
 from enapter_async.cli.options import Settings, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
-from enapter_async.cli.skimming import imports_all
 from enapter_async.cli.streams import although_unheard, fancy
+from enapter_async.cli.summary import output_console
+from enapter_async.converter import unstructure
 from enapter_async.errors import APIError, reason_of
+from enapter_async.fleet.desired_files import parse_desired, read_desired
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.exporting import export
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.plan_file import PlanItem
+from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.operation import Operation
+from enapter_async.operations.device_noun import DEVICE
+from enapter_async.operations.device_plans import Export
+from enapter_async.operations.device_selection import Selection
 from enapter_async.text import counted, plain
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-    import tempfile
-
-    from rich.table import Table
-    from rich.text import Text
-
-    from enapter_async.cli.connecting import client_of
-    from enapter_async.cli.files import check_output
-    from enapter_async.cli.fleet_plan import progress
-    from enapter_async.cli.summary import output_console
-    from enapter_async.converter import unstructure
-    from enapter_async.fleet.desired_files import parse_desired, read_desired
-    from enapter_async.fleet.planning.decisions import Verdict
-    from enapter_async.fleet.planning.exporting import export
-    from enapter_async.fleet.planning.plan import Plan
-    from enapter_async.fleet.planning.plan_file import PlanItem
-    from enapter_async.fleet.planning.planner import plan
-    from enapter_async.fleet.private_files import written_whole
-    from enapter_async.fleet.spreadsheets import row_writer
-    from enapter_async.operations.device_noun import DEVICE
-    from enapter_async.operations.device_plans import Export
-    from enapter_async.operations.device_selection import Selection
 
 _COLUMNS: Final = ("device", "name", "field", "is", "should_be")
 

@@ -1,22 +1,15 @@
 """`enapter-async fleet journal`: prepares and checks a database for journals."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
+from enapter_async.cli.doctor import show_finding
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, SharedGroup, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.skimming import imports_all
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.cli.doctor import show_finding
-    from enapter_async.diagnosis.findings import Health, summary, worst
-    from enapter_async.diagnosis.journals import examine_journals
-    from enapter_async.fleet.journal.names import prepare_journals
-    from enapter_async.fleet.journal.postgres.address import without_password
+from enapter_async.diagnosis.findings import Health, summary, worst
+from enapter_async.diagnosis.journals import examine_journals
+from enapter_async.fleet.journal.names import prepare_journals
+from enapter_async.fleet.journal.postgres.address import without_password
 
 
 @click.group("journal", cls=SharedGroup)

@@ -1,56 +1,52 @@
 """`enapter-async fleet plan` and `template`, and the options that select and change devices."""
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import io
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
 from enapter_async.cli.changing import change_of, change_options
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import PRESENT, check_output, operations_of
 from enapter_async.cli.options import Settings, is_quiet, shared_command, tell, warn
 from enapter_async.cli.prompts import force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
-from enapter_async.cli.skimming import imports_all
 from enapter_async.cli.streams import although_unheard, fancy
+from enapter_async.cli.summary import output_console
+from enapter_async.converter import unstructure
 from enapter_async.errors import ArgumentError
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.paging import read_pages
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.plan_file import PlanItem
+from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.fleet.row_numbers import RowNumbers
+from enapter_async.fleet.spreadsheets import row_writer
+from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
+from enapter_async.operations.arguments import text
+from enapter_async.operations.device_noun import DEVICE
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import Selection
 from enapter_async.text import counted, plain, plain_lines, quoted, quoted_apart
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from enapter_async.cli.causes import causes_of_plan, in_rows, show_causes
-    from enapter_async.cli.connecting import client_of
-    from enapter_async.cli.files import PRESENT, check_output, operations_of
-    from enapter_async.cli.summary import output_console
-    from enapter_async.converter import unstructure
-    from enapter_async.fleet.planning.decisions import Verdict
-    from enapter_async.fleet.planning.paging import read_pages
-    from enapter_async.fleet.planning.plan import Plan
-    from enapter_async.fleet.planning.plan_file import PlanItem
-    from enapter_async.fleet.planning.planner import plan
-    from enapter_async.fleet.private_files import written_whole
-    from enapter_async.fleet.row_numbers import RowNumbers
-    from enapter_async.fleet.spreadsheets import row_writer
-    from enapter_async.models.devices import Device
-    from enapter_async.operations.arguments import text
-    from enapter_async.operations.device_noun import DEVICE
-    from enapter_async.operations.device_plans import Change
-    from enapter_async.operations.device_selection import Selection
 
 _TEMPLATE_COLUMNS: Final = (
     *("operation", "device_id", "site_id", "name", "slug", "blueprint_id", "protocol"),
 )
-_PRESENT_COLUMNS: Final = ("type", "site_id", "blueprint_id", "role", "status")
+_PRESENT_COLUMNS: Final = tuple(
+    PRESENT + name for name in ("type", "site_id", "blueprint_id", "role", "status")
+)
 _SHOWN: Final = 20
 _PROGRESS_STEP: Final = 5000
 
@@ -72,8 +68,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None, fo
     """
 
     async def work(file: TextIO) -> None:
-        present = (PRESENT + name for name in _PRESENT_COLUMNS)
-        write = row_writer(file, (*_TEMPLATE_COLUMNS, *present))
+        write = row_writer(file, (*_TEMPLATE_COLUMNS, *_PRESENT_COLUMNS))
         count = nameless = 0
         async for device in _selected(settings, selection):
             row = _row(device)

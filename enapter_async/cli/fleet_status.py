@@ -1,21 +1,31 @@
 """`enapter-async fleet resume`, `status`, `runs` and `report`: shows and continues runs."""
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import click
+from rich.console import Console
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import causes_in, show_causes
+from enapter_async.cli.endings import exit_of_run
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import (
+    job_at,
+    list_jobs,
+    report_path,
+    resume_job,
+    show_status,
+)
 from enapter_async.cli.options import Settings, shared_command, tell
+from enapter_async.cli.places import AddressedRun, Place, find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.run_options import (
@@ -27,36 +37,24 @@ from enapter_async.cli.run_options import (
     paced_as_begun,
     run_options,
 )
-from enapter_async.cli.skimming import imports_all
+from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard, fancy
-from enapter_async.defaults import AMBIGUOUS
+from enapter_async.cli.summary import TITLES, output_console, show_counts, show_lines
+from enapter_async.cli.tables import write_table
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal.names import read_journal, store_of
+from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, runs_directory
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.private_files import check_new
+from enapter_async.fleet.reporting.html import write_report
+from enapter_async.fleet.reporting.results import write_result_files
+from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.text import counted, plain
 
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from rich.console import Console
-
-    from enapter_async.cli.causes import causes_in, show_causes
-    from enapter_async.cli.endings import exit_of_run
-    from enapter_async.cli.fleet_jobs import job_at, list_jobs, report_path, resume_job, show_status
-    from enapter_async.cli.places import AddressedRun, Place, find_place
-    from enapter_async.cli.runner import carry_out, commands_on
-    from enapter_async.cli.summary import TITLES, output_console, show_counts, show_lines
-    from enapter_async.cli.tables import write_table
-    from enapter_async.fleet.journal.names import read_journal, store_of
-    from enapter_async.fleet.journal.options import JournalOptions
-    from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, runs_directory
-    from enapter_async.fleet.options import RunOptions
-    from enapter_async.fleet.outcomes import State
-    from enapter_async.fleet.private_files import check_new
-    from enapter_async.fleet.reporting.html import write_report
-    from enapter_async.fleet.reporting.results import write_result_files
-    from enapter_async.fleet.reporting.status import RunStatus
-
 _DAY: Final = 86_400.0
-_EXPLAINED: Final = ("pending", "differs", "failed", "unknown")
+_EXPLAINED: Final = (State.PENDING, State.DIFFERS, State.FAILED, State.UNKNOWN)
 _EXPLAINED_AT_MOST: Final = 100_000
 """Operations; finding the causes among more of them would take longer than a status should."""
 
@@ -195,13 +193,13 @@ def _show(folder: Place, look: RunStatus) -> None:
 
 def _show_why(folder: Place, look: RunStatus, console: Console) -> None:
     """Show why operations were not done, once the run is over; a long run has its report."""
-    not_done = any(look.counts[State(each)] for each in _EXPLAINED)
+    not_done = any(look.counts[state] for state in _EXPLAINED)
     if look.running or not not_done or look.total > _EXPLAINED_AT_MOST:
         return
     with contextlib.closing(read_journal(folder.journal)) as journal:
         causes = causes_in(journal)
     console.print()
-    titles = {each: TITLES[State(each)] for each in _EXPLAINED}
+    titles = {str(state): TITLES[state] for state in _EXPLAINED}
     show_causes(console, causes, titles)
 
 

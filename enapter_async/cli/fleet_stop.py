@@ -1,23 +1,17 @@
 """`enapter-async fleet stop`: stops a run that another process is executing."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import job_at, stop_job
 from enapter_async.cli.options import Settings, seconds_option, shared_command, tell
+from enapter_async.cli.places import find_place
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.skimming import imports_all
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.cli.fleet_jobs import job_at, stop_job
-    from enapter_async.cli.places import find_place
-    from enapter_async.fleet.journal.names import Store, store_of
-    from enapter_async.fleet.journal.stop_request import POLL_SECONDS
+from enapter_async.fleet.journal.names import Store, store_of
+from enapter_async.fleet.journal.stop_request import POLL_SECONDS
 
 
 @shared_command("stop")

@@ -1,18 +1,23 @@
 """`enapter-async fleet undo`: undoes a run."""
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+import secrets
+from collections.abc import Iterator
 
 import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import check_output
+from enapter_async.cli.fleet_apply import apply_all
+from enapter_async.cli.fleet_jobs import apply_as_job, job_at
+from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, shared_command, tell, typed, warn
+from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import confirm, force_option, output_option
 from enapter_async.cli.run_options import (
     CAUTION,
@@ -22,37 +27,25 @@ from enapter_async.cli.run_options import (
     job_options,
     run_options,
 )
-from enapter_async.cli.skimming import imports_all
 from enapter_async.cli.streams import although_unheard
+from enapter_async.fleet.distributed.job_status import JobStatus
+from enapter_async.fleet.journal.names import JournalName, read_journal
+from enapter_async.fleet.journal.reading import Journal
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.rollback import Lasting, Undo, UndoOnly, undo
+from enapter_async.fleet.row_numbers import RowNumbers
 from enapter_async.text import counted, plain
 
-if TYPE_CHECKING or imports_all():
-    import asyncio
-    import secrets
-
-    from enapter_async.cli.connecting import client_of
-    from enapter_async.cli.files import check_output
-    from enapter_async.cli.fleet_apply import apply_all
-    from enapter_async.cli.fleet_jobs import apply_as_job, job_at
-    from enapter_async.cli.fleet_plan import progress, show_plan
-    from enapter_async.cli.places import find_place
-    from enapter_async.fleet.distributed.job_status import JobStatus
-    from enapter_async.fleet.journal.names import JournalName, read_journal
-    from enapter_async.fleet.journal.reading import Journal
-    from enapter_async.fleet.options import RunOptions
-    from enapter_async.fleet.outcomes import State
-    from enapter_async.fleet.planning.decisions import Verdict
-    from enapter_async.fleet.planning.plan import Plan
-    from enapter_async.fleet.planning.rollback import Undo, UndoOnly, undo
-    from enapter_async.fleet.row_numbers import RowNumbers
-
-_WHY: Final[Mapping[str, str]] = {
-    "deletion": "deleted devices stay deleted",
-    "configuration": "generated configurations cannot be taken back",
-    "empty": "fields were empty, and cannot be emptied again",
-    "no before-values": "changes without earlier values, which only a plan (`fleet plan`) records",
-    "created": "changes of what the run itself created, which had no earlier values",
-    "no way back": "operations do not define how to undo them",
+_WHY = {
+    Lasting.DELETION: "deleted devices stay deleted",
+    Lasting.CONFIGURATION: "generated configurations cannot be taken back",
+    Lasting.EMPTY: "fields were empty, and cannot be emptied again",
+    Lasting.NO_BEFORE: "changes without earlier values, which only a plan (`fleet plan`) records",
+    Lasting.CREATED: "changes of what the run itself created, which had no earlier values",
+    Lasting.OPERATION: "operations do not define how to undo them",
 }
 
 

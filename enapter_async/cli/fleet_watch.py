@@ -1,35 +1,29 @@
 """`enapter-async fleet watch`: shows a run while it is in progress, and some of its devices."""
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.connecting import client_of
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import job_at
+from enapter_async.cli.objects import run_reading
 from enapter_async.cli.options import Settings, seconds_option, shared_command, warn
-from enapter_async.cli.skimming import imports_all
+from enapter_async.cli.places import find_place
 from enapter_async.cli.streams import fancy
+from enapter_async.cli.watch_view import showing
+from enapter_async.cli.watched_devices import AT_ONCE, DevicesLook, WatchedDevices
+from enapter_async.cli.watched_run import RATE_S, Look, Watched, WatchedJob, WatchedRun
 from enapter_async.errors import ConfigurationError
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from enapter_async.cli.connecting import client_of
-    from enapter_async.cli.fleet_jobs import job_at
-    from enapter_async.cli.objects import run_reading
-    from enapter_async.cli.places import find_place
-    from enapter_async.cli.watch_view import showing
-    from enapter_async.cli.watched_devices import AT_ONCE, DevicesLook, WatchedDevices
-    from enapter_async.cli.watched_run import RATE_S, Look, Watched, WatchedJob, WatchedRun
-    from enapter_async.fleet.outcomes import State
-    from enapter_async.fleet.progress import RecentRate
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.progress import RecentRate
 
 DRAWN_EVERY_S: Final = 1.0
 TOLD_EVERY_S: Final = 5.0

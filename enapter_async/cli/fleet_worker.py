@@ -1,30 +1,24 @@
 """`enapter-async fleet worker`: works on jobs alongside other workers."""
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import worker_of
+from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, shared_command, warn
-from enapter_async.cli.skimming import imports_all
+from enapter_async.cli.progress import with_time
+from enapter_async.fleet.distributed.partition_run import LOGGER
+from enapter_async.fleet.distributed.places import Folder, place_of
+from enapter_async.fleet.distributed.worker import Worker
+from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.text import plain
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-
-    from enapter_async.cli.fleet_jobs import worker_of
-    from enapter_async.cli.interrupts import Interrupts
-    from enapter_async.cli.progress import with_time
-    from enapter_async.fleet.distributed.partition_run import LOGGER
-    from enapter_async.fleet.distributed.places import Folder, place_of
-    from enapter_async.fleet.distributed.worker import Worker
-    from enapter_async.fleet.errors import RunNotFoundError
 
 
 @shared_command("worker")

@@ -10,7 +10,6 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from enapter_async.cli.skimming import skimmed
 from enapter_async.text import plain
 
 _SYNONYMS: Final[Mapping[str, str]] = MappingProxyType(
@@ -70,8 +69,7 @@ class Nouns(click.Group):
             meant = [f"'{' '.join((*nouns, each))}'" for each in self.meant_by(ctx, name)]
             ask = f"; did you mean {' or '.join(meant)}?" if meant else ""
             ctx.fail(f"there is no command {plain(name)!r}{ask}")
-        name_there, command, rest = super().resolve_command(ctx, args)
-        return name_there, None if command is None else skimmed(command), rest
+        return super().resolve_command(ctx, args)
 
     def meant_by(self, ctx: click.Context, name: str) -> list[str]:
         """Return the names of at most two commands that an unknown name may stand for."""

@@ -1,45 +1,38 @@
 """`enapter-async fleet rehearse`: applies a plan to an emulator."""
 
-from __future__ import annotations
-
+import asyncio
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.endings import exit_of_report
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.files import check_output
 from enapter_async.cli.options import Settings, faults_option, is_quiet, shared_command, tell
 from enapter_async.cli.prompts import force_option
+from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
-from enapter_async.cli.skimming import imports_all
-from enapter_async.emulator.state import Device
+from enapter_async.cli.summary import show_report
+from enapter_async.emulator.configuration import Configuration
+from enapter_async.emulator.faults import FaultProfile
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.state import Device, Site, Timestamps
+from enapter_async.emulator.world import World
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan import Plan, read_plan
+from enapter_async.fleet.planning.plan_file import PlanItem
+from enapter_async.fleet.reporting.html import write_report
+from enapter_async.operations.devices import DeleteDevice
 from enapter_async.text import counted, plain
-
-if TYPE_CHECKING or imports_all():
-    import asyncio
-    import tempfile
-
-    from enapter_async.cli.endings import exit_of_report
-    from enapter_async.cli.files import check_output
-    from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
-    from enapter_async.cli.summary import show_report
-    from enapter_async.emulator.configuration import Configuration
-    from enapter_async.emulator.faults import FaultProfile
-    from enapter_async.emulator.server import Emulator
-    from enapter_async.emulator.state import Site, Timestamps
-    from enapter_async.emulator.world import World
-    from enapter_async.fleet.options import RunOptions
-    from enapter_async.fleet.planning.decisions import Verdict
-    from enapter_async.fleet.planning.plan import Plan, read_plan
-    from enapter_async.fleet.planning.plan_file import PlanItem
-    from enapter_async.fleet.reporting.html import write_report
-    from enapter_async.operations.devices import DeleteDevice
 
 _NO_SITE: Final = "00000000-0000-4000-8000-000000000001"
 _PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)

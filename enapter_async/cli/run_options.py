@@ -1,38 +1,29 @@
 """The command-line options of a run and of a job, and the values that they become."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import click
 from click.core import ParameterSource
 
+from enapter_async.api import accepted
 from enapter_async.cli.groups import Decorator, together
 from enapter_async.cli.options import Settings, seconds_option
-from enapter_async.cli.skimming import imports_all
-from enapter_async.defaults import MAX_PAUSE, GuardMode
-from enapter_async.defaults import WAIT as WAIT_S
 from enapter_async.errors import ConfigurationError
-
-if TYPE_CHECKING or imports_all():
-    from enapter_async.fleet.distributed.partitions import By
-    from enapter_async.fleet.options import RunOptions
-    from enapter_async.fleet.rollout.abort import parse_criterion
-    from enapter_async.fleet.rollout.waves import HealthGate, Rollout
+from enapter_async.fleet.distributed.partitions import By
+from enapter_async.fleet.obstacles import MAX_PAUSE
+from enapter_async.fleet.options import RunKeywords, RunOptions
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.rollout.abort import parse_criterion
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 
 NONE: Final = "none"
 
 _OF_WAVES: Final = ("waves", "hold", "per_site", "health", "gates")
-_NAMES: Final = frozenset(
-    (
-        *("concurrency", "check", "guard", "max_pause", "wait", "again", "credentials"),
-        *("criteria", *_OF_WAVES),
-    )
-)
+_NAMES: Final = frozenset(RunKeywords.__annotations__) | {"criteria", *_OF_WAVES}
 
 
 CONCURRENCY: Final = click.option(
@@ -49,7 +40,7 @@ WAIT: Final = seconds_option(
     "--wait",
     "Follow each command for this long; one that has not ended by then is pending, and a resume "
     "continues to follow it.",
-    WAIT_S,
+    accepted.WAIT,
 )
 _GUARD: Final = click.option(
     "--guard",

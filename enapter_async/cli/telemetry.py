@@ -1,12 +1,11 @@
 """`enapter-async telemetry`: latest values, time series, and the stream of a device."""
 
-from __future__ import annotations
-
+import csv
 import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,15 +13,14 @@ from enapter_async.cli import connecting, following, objects
 from enapter_async.cli.noun_options import stop_after, through_site
 from enapter_async.cli.options import Settings, SharedGroup, time_option
 from enapter_async.cli.rows import json_line, text_of
-from enapter_async.cli.skimming import imports_all
-from enapter_async.models.telemetry import Aggregation
+from enapter_async.converter import unstructure
+from enapter_async.models.telemetry import (
+    Aggregation,
+    TelemetryPoint,
+    TelemetrySelector,
+    Value,
+)
 from enapter_async.text import plain, rfc3339
-
-if TYPE_CHECKING or imports_all():
-    import csv
-
-    from enapter_async.converter import unstructure
-    from enapter_async.models.telemetry import TelemetryPoint, TelemetrySelector, Value
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _AGGREGATIONS = [str(each).lower() for each in Aggregation.known()]

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import click
 
+from enapter_async.api.accepted import WAIT
 from enapter_async.cli.connecting import client_of
 from enapter_async.cli.endings import exit_of_state
 from enapter_async.cli.env_files import check_unused, env_line, write_env
@@ -23,7 +24,6 @@ from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhe
 from enapter_async.cli.summary import advice, line_of
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.defaults import WAIT
 from enapter_async.fleet.options import Credentials, RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row
 from enapter_async.fleet.private_files import written_whole

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from enapter_async._door import lazy
 
 if TYPE_CHECKING:
-    from enapter_async.defaults import GuardMode as GuardMode
     from enapter_async.errors import ResultDiffersError as ResultDiffersError
     from enapter_async.fleet.apply_and_resume import apply as apply
     from enapter_async.fleet.apply_and_resume import resume as resume
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from enapter_async.fleet.outcomes import WavePassed as WavePassed
     from enapter_async.fleet.planning.decisions import Verdict as Verdict
     from enapter_async.fleet.planning.drift import Guard as Guard
+    from enapter_async.fleet.planning.drift import GuardMode as GuardMode
     from enapter_async.fleet.planning.drift import StateGuard as StateGuard
     from enapter_async.fleet.planning.exporting import export as export
     from enapter_async.fleet.planning.plan import Plan as Plan
@@ -90,7 +90,6 @@ if TYPE_CHECKING:
     from enapter_async.operations.device_selection import Template as Template
 
 _HOMES = {
-    "defaults": "GuardMode",
     "errors": "ResultDiffersError",
     "fleet.apply_and_resume": "apply resume",
     "fleet.credentials": "CredentialsFile",
@@ -115,7 +114,7 @@ _HOMES = {
         "State WaveBegan WavePassed"
     ),
     "fleet.planning.decisions": "Verdict",
-    "fleet.planning.drift": "Guard StateGuard",
+    "fleet.planning.drift": "Guard GuardMode StateGuard",
     "fleet.planning.exporting": "export",
     "fleet.planning.plan": "Plan read_plan",
     "fleet.planning.plan_file": "PlanHeader PlanItem",

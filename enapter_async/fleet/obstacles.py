@@ -7,13 +7,14 @@ that is down, too many retries, and too long a time without a response.
 from typing import Final
 
 from enapter_async.clock import Clock
-from enapter_async.defaults import MAX_PAUSE
 from enapter_async.errors import Attempt, Certainty, EnapterError
 from enapter_async.fleet.circuit_breaker import Breaker, RetryBudget
 from enapter_async.fleet.errors import PausedTooLongError
 from enapter_async.fleet.waits import Reason, Wait, minutes
 from enapter_async.limits.limiter import Limiter
 
+MAX_PAUSE: Final = 900.0
+"""A run stops if nothing gets through for this many seconds."""
 LATELY_S: Final = 5.0
 """Within this time after a good response, a refusal concerns only its own operation."""
 

@@ -5,12 +5,13 @@ from typing import Any, Final, Self, TypedDict
 
 import attrs
 
-from enapter_async.defaults import MAX_PAUSE, WAIT, GuardMode
+from enapter_async.api.accepted import WAIT
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import CredentialsSink
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.outcomes import OnEvent
-from enapter_async.fleet.planning.drift import Guard
+from enapter_async.fleet.planning.drift import Guard, GuardMode
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortCriterion, check_criteria
 from enapter_async.fleet.rollout.waves import Rollout
 

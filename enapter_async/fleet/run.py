@@ -11,7 +11,6 @@ from typing import Any, Generic, Self, Unpack
 from enapter_async.api.accepted import Following
 from enapter_async.client import Client
 from enapter_async.clock import Clock
-from enapter_async.defaults import GuardMode
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.admission import Admission
 from enapter_async.fleet.execution import ExecutionContext
@@ -32,7 +31,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.pace_notes import pace_noted
 from enapter_async.fleet.patience import PatientReads
-from enapter_async.fleet.planning.drift import Guard, StateGuard
+from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.abort import AbortJudge

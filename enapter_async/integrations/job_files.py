@@ -9,10 +9,11 @@ from typing import Any, Final, Literal, Self
 import attrs
 from attrs.validators import instance_of
 
-from enapter_async.defaults import MAX_PAUSE, WAIT
+from enapter_async.api.accepted import WAIT
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.private_files import written_whole

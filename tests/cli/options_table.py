@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.defaults import GuardMode
 from enapter_async.emulator import World
 from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.rollout.abort import parse_criterion
 from enapter_async.fleet.rollout.waves import Gate
 from enapter_async.logs import CallLog

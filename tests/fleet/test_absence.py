@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from enapter_async import fleet
 from enapter_async.client import Client
-from enapter_async.defaults import GuardMode
 from enapter_async.emulator import Emulator
 from enapter_async.errors import AmbiguousOutcomeError, NotFoundError, ResponseError
 from enapter_async.fleet import RunAbortedError, State
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.planning.drift import StateGuard
+from enapter_async.fleet.planning.drift import GuardMode, StateGuard
 from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 from tests.support.budget import IN_TIME, examples

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from enapter_async.client import Client
-from enapter_async.defaults import GuardMode
 from enapter_async.emulator.faults import ServerFailure
 from enapter_async.emulator.server import Emulator
 from enapter_async.errors import ServerError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.planning.drift import StateGuard, staleness
+from enapter_async.fleet.planning.drift import GuardMode, StateGuard, staleness
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from enapter_async import fleet
-from enapter_async.defaults import GuardMode
 from enapter_async.errors import CachedAnswerError
 from enapter_async.fleet import Outcome, State
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.operations.devices import DeleteDevice
 from tests.fleet.test_resume import forget_the_outcome
 from tests.support.clock import FakeClock

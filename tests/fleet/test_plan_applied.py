@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from enapter_async.defaults import GuardMode
 from enapter_async.emulator.faults import Reply
 from enapter_async.emulator.state import Device
 from enapter_async.errors import AuthenticationError
 from enapter_async.fleet.apply_and_resume import apply, resume
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.planning.drift import StateGuard
+from enapter_async.fleet.planning.drift import GuardMode, StateGuard
 from enapter_async.fleet.planning.plan import read_plan
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.run import Run

@@ -8,7 +8,6 @@ import pytest
 
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
-from enapter_async.defaults import GuardMode
 from enapter_async.errors import HostDownError, NotFoundError
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.inputs import WorkItem
@@ -21,7 +20,7 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.planning.drift import Guard, StateGuard
+from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.waits import Reason, Wait

@@ -10,7 +10,6 @@ import attrs
 
 from enapter_async._http.security import parse_base_url
 from enapter_async.client import Client
-from enapter_async.defaults import GuardMode
 from enapter_async.environment import DEFAULT_BASE_URL
 from enapter_async.errors import ConfigurationError, check_number
 from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
@@ -30,6 +29,7 @@ from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.resume import new_facts
 from enapter_async.fleet.options import CARRIED, RunKeywords, RunOptions
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, Tally
+from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.rollback import UndoOnly, undo
 

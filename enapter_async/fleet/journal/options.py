@@ -6,12 +6,13 @@ from typing import Final, Literal
 
 import attrs
 
-from enapter_async.defaults import AMBIGUOUS
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.lease import COMMIT_SECONDS, LEASE_SECONDS, HoldTerms
 from enapter_async.fleet.journal.postgres.address import without_password
 
 LEAST_LEASE: Final = 0.5
+
+AMBIGUOUS: Final = ("report", "regenerate", "skip")
 
 
 def _storable(facts: Mapping[str, str]) -> dict[str, str]:

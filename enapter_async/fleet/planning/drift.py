@@ -5,6 +5,7 @@ by someone else between the check and the write is overwritten.
 """
 
 import asyncio
+import enum
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,6 @@ from typing import Any, Final, Protocol, Self
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.converter.operations import operation_from_json, operation_to_json
-from enapter_async.defaults import GuardMode
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
@@ -85,6 +85,19 @@ async def look(guard: Guard, item: WorkItem) -> StaleError | None:
     except EnapterError as error:
         return StaleError(f"it is unknown whether it is still as planned: {error}", because=error)
     return None if reason is None else StaleError(reason)
+
+
+class GuardMode(enum.StrEnum):
+    """How a run checks devices before it changes them."""
+
+    AUTO = "auto"
+    """`each` for deletions, configurations and the first two waves; `wave` for the rest."""
+    EACH = "each"
+    """Each device is read directly before it is changed: one more request for each."""
+    WAVE = "wave"
+    """The fleet is read page by page before each wave."""
+    NONE = "none"
+    """Nothing is checked."""
 
 
 def staleness(item: WorkItem, state: Any) -> str | None:
