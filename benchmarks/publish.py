@@ -26,7 +26,7 @@ from benchmarks.server import ROOT
 COMMAND: Final = "python -m benchmarks --all --json run.json"
 LEAST_ROUNDS: Final = 3
 """With fewer rounds, the spread is too uncertain to be shown."""
-TARGETED: Final = ("comparison", "decode", "imports", "growth")
+TARGETED: Final = ("comparison", "decode", "imports")
 """The sections whose targets README.md shows."""
 SUMMARY: Final = {
     "sdk": "this SDK",
