@@ -132,7 +132,7 @@ define(_ShelfNoun())
 
 @attrs.frozen(kw_only=True)
 class DarkShelves(BulkChange):
-    """Give every dark shelf a name that says so."""
+    """Name each dark shelf after its state."""
 
     noun: ClassVar[str] = "shelf"
 
