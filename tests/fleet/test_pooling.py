@@ -67,7 +67,7 @@ def _wait_for(address: str) -> None:
         except psycopg.OperationalError:
             if time.monotonic() > until:
                 raise
-            time.sleep(0.02)
+            time.sleep(0.02)  # the start of a pooler is polled
         else:
             return
 
